@@ -1,0 +1,82 @@
+"""What a provider speaks: requests and responses of a token endpoint, and the token they yield.
+
+Pure: no I/O, no clock, no randomness. `TokenResponse.sent_at` is the only clock a provider sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import urlsplit, urlunsplit
+
+from proxy.credentials.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is injected.
+
+    `expires_at` is aware (UTC) wall time, `None` for a token that does not expire.
+    `outputs` are further facts of the answer, such as the name of the account.
+    """
+
+    value: Secret
+    expires_at: datetime | None = None
+    refresh_token: Secret | None = None
+    refresh_expires_at: datetime | None = None
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """One request to a token endpoint. Its content, fields and query may hold secrets."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"TokenRequest({self.method} {without_query(self.url)})"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenResponse:
+    """The answer of a token endpoint. `sent_at` is when the request left: it errs early."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    sent_at: datetime
+
+    def __repr__(self) -> str:
+        return f"TokenResponse({self.status})"
+
+
+TokenFlow = Generator[TokenRequest, TokenResponse, Token]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A sign-in that waits for a human.
+
+    The browser opens `url`; it comes back to the callback with the query parameter
+    `state_name` equal to `state`, which tells this sign-in from any other.
+    `finish` starts a flow that returns the token, or raises `LoginPending` while nobody approved.
+    """
+
+    url: str
+    state_name: str
+    state: str
+    finish: Callable[[], TokenFlow]
+
+
+LoginFlow = Generator[TokenRequest, TokenResponse, Login]
+
+
+def without_query(url: str) -> str:
+    """Return `url` without user, query and fragment: what may stand in a message."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
