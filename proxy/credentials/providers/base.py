@@ -1,0 +1,40 @@
+"""What every provider has. Pure."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from proxy.credentials.token import LoginFlow, Token, TokenFlow
+from proxy.notation import Frozen
+
+
+class Provider(Frozen):
+    """Knows how a token is obtained; its fields are its YAML keys.
+
+    `acquire(previous)` is the only verb: `None` on first use, else the token that expired or was
+    rejected, without its refresh token where that is known to have expired.
+    """
+
+    interactive: ClassVar[bool] = False
+
+    def at(self, base_url: str) -> Self:
+        """Return the provider with the defaults that come from the upstream's base URL."""
+        return self
+
+    def acquire(self, previous: Token | None) -> TokenFlow:
+        """Yield token requests, receive token responses, return a token."""
+        raise NotImplementedError
+
+    def endpoints(self) -> tuple[str, ...]:
+        """Return the URLs that hand out tokens: no route ever reaches them."""
+        return ()
+
+
+class InteractiveProvider(Provider):
+    """A provider whose tokens need a human at a browser."""
+
+    interactive: ClassVar[bool] = True
+
+    def begin(self, callback: str, state: str) -> LoginFlow:
+        """Start a sign-in that returns to the URL `callback`; `state` is fresh and random."""
+        raise NotImplementedError

@@ -1,0 +1,67 @@
+"""MiAuth: a Misskey user approves in the browser, without an app being registered. Pure.
+
+Source: https://misskey-hub.net/docs/for-developers/api/token/miauth. Tokens do not expire.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+from urllib.parse import quote, urlencode
+
+from proxy.credentials.providers.answers import pick, read_object, token_at
+from proxy.credentials.providers.base import InteractiveProvider
+from proxy.credentials.token import Login, LoginFlow, Token, TokenFlow, TokenRequest
+from proxy.errors import LoginPending, LoginRequired
+from proxy.notation import BaseUrl, Url, origin_of
+
+LOGIN = "sidekey login {upstream}"
+
+
+class MiAuth(InteractiveProvider):
+    """Asks for `permission` in the name of `name`; the server's page shows both."""
+
+    type: Literal["miauth"]
+    server: BaseUrl | None = None
+    name: str = "sidekey"
+    permission: tuple[str, ...] = ()
+    icon: Url | None = None
+
+    def at(self, base_url: str) -> Self:
+        return self.model_copy(update={"server": self.server or origin_of(base_url)})
+
+    def endpoints(self) -> tuple[str, ...]:
+        return (f"{self.server}/api/miauth/gen-token",)
+
+    def acquire(self, previous: Token | None) -> TokenFlow:
+        """Raise `LoginRequired`: a rejected token is dead, and only a human gets another."""
+        yield from ()
+        why = "nobody has signed in yet" if previous is None else "the token was rejected"
+        raise LoginRequired(f"{why}: Misskey asks a human for a token", fix=LOGIN)
+
+    def begin(self, callback: str, state: str) -> LoginFlow:
+        yield from ()
+        query = {"name": self.name, "callback": callback, "permission": ",".join(self.permission)}
+        if self.icon is not None:
+            query["icon"] = self.icon
+        url = f"{self.server}/miauth/{quote(state, safe='')}?{urlencode(query)}"
+        return Login(url, state_name="session", state=state, finish=lambda: self._check(state))
+
+    def _check(self, session: str) -> TokenFlow:
+        """Fetch the token; the server hands it out once, so it must be kept before anything else.
+
+        The content is absent on purpose: with `Content-Type: application/json` and no content
+        Fastify answers 400 (measured on 13.13.2 and 2025.11.1).
+        """
+        response = yield TokenRequest(
+            "POST", f"{self.server}/api/miauth/{quote(session, safe='')}/check"
+        )
+        answer = read_object(response)
+        if answer.get("ok") is not True:
+            raise LoginPending("not approved yet")
+        return Token(token_at(answer, "token"), outputs=user_of(answer))
+
+
+def user_of(answer: dict[str, object]) -> dict[str, str]:
+    """Return the name of the account that approved."""
+    username = pick(answer, "user.username")
+    return {"user": f"@{username}"} if isinstance(username, str) else {}

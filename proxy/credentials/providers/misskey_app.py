@@ -1,0 +1,83 @@
+"""A registered (legacy) Misskey app: the user approves it in the browser. Pure.
+
+Source: https://misskey-hub.net/docs/for-developers/api/token/app.
+The app's own callback URL was fixed when it was registered, so the sign-in asks until it is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal, Self
+
+from proxy.credentials.providers.answers import pick, read_object, token_at
+from proxy.credentials.providers.base import InteractiveProvider
+from proxy.credentials.providers.miauth import LOGIN, user_of
+from proxy.credentials.secret import Secret
+from proxy.credentials.token import (
+    Login,
+    LoginFlow,
+    Token,
+    TokenFlow,
+    TokenRequest,
+    TokenResponse,
+)
+from proxy.errors import LoginPending, LoginRequired, TokenEndpointUnreachable
+from proxy.notation import BaseUrl, origin_of
+
+
+class MisskeyApp(InteractiveProvider):
+    """The app's secret and the user's approval make a token that does not expire."""
+
+    type: Literal["misskey_app"]
+    app_secret: Secret
+    server: BaseUrl | None = None
+
+    def at(self, base_url: str) -> Self:
+        return self.model_copy(update={"server": self.server or origin_of(base_url)})
+
+    def endpoints(self) -> tuple[str, ...]:
+        return (
+            f"{self.server}/api/auth/session/generate",
+            f"{self.server}/api/auth/session/userkey",
+        )
+
+    def acquire(self, previous: Token | None) -> TokenFlow:
+        """Raise `LoginRequired`: a rejected token is dead, and only a human gets another."""
+        yield from ()
+        why = "nobody has signed in yet" if previous is None else "the token was rejected"
+        raise LoginRequired(f"{why}: Misskey asks a human for a token", fix=LOGIN)
+
+    def begin(self, callback: str, state: str) -> LoginFlow:
+        response = yield self._request("generate", {})
+        answer = read_object(response)
+        session, url = pick(answer, "token"), pick(answer, "url")
+        if not isinstance(session, str) or not isinstance(url, str):
+            raise TokenEndpointUnreachable("auth/session/generate answered without token and url")
+        return Login(url, state_name="token", state=session, finish=lambda: self._fetch(session))
+
+    def _fetch(self, session: str) -> TokenFlow:
+        response = yield self._request("userkey", {"token": session})
+        if _error_code(response) == "PENDING_SESSION":
+            raise LoginPending("not approved yet")
+        answer = read_object(response)
+        access_token = token_at(answer, "accessToken").reveal()
+        digest = hashlib.sha256((access_token + self.app_secret.reveal()).encode()).hexdigest()
+        return Token(Secret(digest), outputs=user_of(answer))
+
+    def _request(self, endpoint: str, fields: dict[str, str]) -> TokenRequest:
+        content = {"appSecret": self.app_secret.reveal()} | fields
+        return TokenRequest(
+            "POST",
+            f"{self.server}/api/auth/session/{endpoint}",
+            {"Content-Type": "application/json"},
+            json.dumps(content).encode(),
+        )
+
+
+def _error_code(response: TokenResponse) -> object:
+    """Return the `code` of Misskey's error envelope, which comes with status 400."""
+    try:
+        return pick(json.loads(response.content), "error.code")
+    except ValueError:
+        return None

@@ -1,0 +1,174 @@
+"""A token endpoint that follows no standard, described in the configuration. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlencode
+
+from pydantic import Field, JsonValue, StringConstraints, model_validator
+
+from proxy.credentials.providers.answers import (
+    expiry,
+    moment,
+    pick,
+    read_object,
+    reason,
+    token_at,
+)
+from proxy.credentials.providers.base import Provider
+from proxy.credentials.providers.oauth2_client_credentials import FORM, basic
+from proxy.credentials.secret import Secret
+from proxy.credentials.token import Token, TokenFlow, TokenRequest, TokenResponse
+from proxy.errors import GrantRejected
+from proxy.notation import Duration, Frozen, Status, Url
+
+Method = Annotated[str, StringConstraints(pattern=r"^(GET|POST|PUT|PATCH)$")]
+JsonPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
+
+
+class ClientAuth(Frozen):
+    """Where the client's id and secret go as such."""
+
+    basic: tuple[Secret, Secret]
+
+
+class RequestShape(Frozen):
+    """One request to the token endpoint; its fields usually hold secrets, so they never print."""
+
+    url: Url
+    method: Method = "POST"
+    auth: ClientAuth | None = None
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    query: dict[str, str] = Field(default_factory=dict, repr=False)
+    form: dict[str, str] | None = Field(default=None, repr=False)
+    json_content: dict[str, JsonValue] | None = Field(default=None, alias="json", repr=False)
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        if self.form is not None and self.json_content is not None:
+            raise ValueError("json and form exclude each other")
+        return self
+
+    def fill(self, values: Mapping[str, str]) -> TokenRequest:
+        """Return the request with `{name}` replaced by the values of that name."""
+        headers = {name: _filled(value, values) for name, value in self.headers.items()}
+        if self.auth is not None:
+            headers["Authorization"] = basic(*(part.reveal() for part in self.auth.basic))
+        content = b""
+        if self.json_content is not None:
+            headers.setdefault("Content-Type", "application/json")
+            content = json.dumps(_filled(self.json_content, values), ensure_ascii=False).encode()
+        elif self.form is not None:
+            headers.setdefault("Content-Type", FORM)
+            content = urlencode(_filled(self.form, values)).encode()
+        return TokenRequest(self.method, self._url(values), headers, content)
+
+    def _url(self, values: Mapping[str, str]) -> str:
+        if not self.query:
+            return self.url
+        separator = "&" if "?" in self.url else "?"
+        return self.url + separator + urlencode(_filled(self.query, values))
+
+
+def _filled(shape: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(shape, str):
+        for name, value in values.items():
+            shape = shape.replace("{" + name + "}", value)
+        return shape
+    if isinstance(shape, Mapping):
+        return {key: _filled(value, values) for key, value in shape.items()}
+    if isinstance(shape, list):
+        return [_filled(value, values) for value in shape]
+    return shape
+
+
+class ResponseShape(Frozen):
+    """Where things stand in the JSON answer, as dotted paths."""
+
+    token: JsonPath = "access_token"  # noqa: S105  a path, no password
+    refresh_token: JsonPath | None = None
+    expires_in: JsonPath | None = None
+    expires_at: JsonPath | None = None
+
+
+class Success(Frozen):
+    """Which answers are a success; kabu Station says `ResultCode: 0`, others answer 201."""
+
+    statuses: tuple[Status, ...] = (200, 201)
+    json_conditions: dict[JsonPath, JsonValue] = Field(default_factory=dict, alias="json")
+
+
+class TokenEndpoint(Provider):
+    """A declared request buys a token; a declared renewal buys the next one while it can."""
+
+    type: Literal["token_endpoint"]
+    request: RequestShape
+    renewal: RequestShape | None = None
+    response: ResponseShape = ResponseShape()
+    success: Success = Success()
+    lifetime: Duration | None = None
+    refresh_lifetime: Duration | None = None
+
+    def endpoints(self) -> tuple[str, ...]:
+        return (self.request.url,) if self.renewal is None else (self.request.url, self.renewal.url)
+
+    def acquire(self, previous: Token | None) -> TokenFlow:
+        if self.renewal is not None and self._renewable(previous):
+            try:
+                return (yield from self._renew(self.renewal, previous))
+            except GrantRejected:
+                pass  # too late to renew: begin again, as the portal's document says
+        response = yield self.request.fill({})
+        return self._read(response, None)
+
+    def _renewable(self, previous: Token | None) -> bool:
+        if previous is None:
+            return False
+        return previous.refresh_token is not None or self.response.refresh_token is None
+
+    def _renew(self, shape: RequestShape, previous: Token | None) -> TokenFlow:
+        assert previous is not None  # noqa: S101  _renewable saw to it
+        values = {"token": previous.value.reveal()}
+        if previous.refresh_token is not None:
+            values["refresh_token"] = previous.refresh_token.reveal()
+        response = yield shape.fill(values)
+        return self._read(response, previous)
+
+    def _read(self, response: TokenResponse, previous: Token | None) -> Token:
+        answer = read_object(response, self.success.statuses)
+        for path, expected in self.success.json_conditions.items():
+            if pick(answer, path) != expected:
+                raise GrantRejected(f"the token endpoint refused{reason(answer)}")
+        token = token_at(answer, self.response.token)
+        kept = self._refresh_token(answer)
+        if kept is not None:
+            lifetime = self.refresh_lifetime
+            refresh_expires_at = response.sent_at + lifetime if lifetime else None
+        else:  # no new refresh token: the old one goes on (RFC 6749 section 6)
+            kept = previous.refresh_token if previous else None
+            refresh_expires_at = previous.refresh_expires_at if previous else None
+        return Token(
+            token,
+            expires_at=self._expires_at(response, answer, token),
+            refresh_token=kept,
+            refresh_expires_at=refresh_expires_at,
+        )
+
+    def _refresh_token(self, answer: dict[str, Any]) -> Secret | None:
+        path = self.response.refresh_token
+        if path is None or not pick(answer, path):
+            return None
+        return token_at(answer, path)
+
+    def _expires_at(
+        self, response: TokenResponse, answer: dict[str, Any], token: Secret
+    ) -> datetime | None:
+        if self.response.expires_at is not None:
+            stated = moment(pick(answer, self.response.expires_at))
+            if stated is not None:
+                return stated
+        expires_in = pick(answer, self.response.expires_in) if self.response.expires_in else None
+        return expiry(response, token, expires_in=expires_in, default=self.lifetime)

@@ -1,0 +1,218 @@
+"""Everything that can go wrong, and whose fault it is.
+
+SidekeyError
+├── ConfigError                  the operator's file: every issue at once, exit 2
+├── StoreError                   the token store cannot be read or written
+├── ClientError                  the client's request is refused; nothing left this machine
+│   ├── UnknownUpstream          404  no such route
+│   ├── HostRefused              421  Host is no name of this listener
+│   ├── CrossSiteRefused         403  a web page of another origin sent it
+│   ├── NotAllowed               403  an allow or deny rule, or a token endpoint
+│   ├── BadTarget                400  dot segments, encoded slashes, malformed target
+│   ├── ContentTooLarge          413  body injection over its limit
+│   └── ContentNotInjectable     415 or 400  body injection into something that has no place for it
+├── CredentialError              there is no token to inject
+│   ├── LoginRequired            503  a human has to act; `fix` says how
+│   ├── GrantRejected            502  the token endpoint said no; trying again is no use
+│   └── CredentialExhausted      nothing to renew with: the upstream's own answer stands
+├── TokenEndpointError           the token endpoint gave no usable answer; trying again may help
+│   ├── TokenEndpointUnreachable 502
+│   └── TokenEndpointTimeout     504
+├── UpstreamError                the upstream gave no usable answer
+│   ├── UpstreamUnreachable      502
+│   └── UpstreamTimeout          504
+└── LoginPending                 nobody has approved the sign-in yet
+
+No message holds content, a query string or a secret.
+`fix` may hold `{upstream}`, which stands for the upstream's name.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SidekeyError(Exception):
+    """Any failure that sidekey knows; `slug` and `status` are its face in HTTP."""
+
+    slug: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "sidekey failed"
+    status: int = 500
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        fix: str | None = None,
+        upstream: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.upstream = upstream
+        self.retry_after = retry_after
+        self._fix = fix
+
+    @property
+    def fix(self) -> str | None:
+        """What to do about it, in words or as a command."""
+        if self._fix is None or self.upstream is None:
+            return self._fix
+        return self._fix.replace("{upstream}", self.upstream)
+
+
+class ConfigError(SidekeyError):
+    """The configuration cannot be used; `issues` are printable lines, one an issue."""
+
+    def __init__(self, issues: list[str]) -> None:
+        super().__init__("\n".join(issues))
+        self.issues = issues
+
+
+class StoreError(SidekeyError):
+    """The token store cannot be read or written."""
+
+    slug = "store-failed"
+    title = "The token store failed"
+
+
+class ClientError(SidekeyError):
+    """The client's request is refused; nothing left this machine."""
+
+
+class UnknownUpstream(ClientError):
+    """No upstream has this route."""
+
+    slug = "unknown-upstream"
+    title = "Unknown upstream"
+    status = 404
+
+
+class HostRefused(ClientError):
+    """Host is not a name of this listener."""
+
+    slug = "host-refused"
+    title = "Host refused"
+    status = 421
+
+
+class CrossSiteRefused(ClientError):
+    """A web page of another origin sent the request."""
+
+    slug = "cross-site-refused"
+    title = "Cross-site request refused"
+    status = 403
+
+
+class NotAllowed(ClientError):
+    """An allow or deny rule, or a token endpoint, stands against the request."""
+
+    slug = "not-allowed"
+    title = "Not allowed"
+    status = 403
+
+
+class BadTarget(ClientError):
+    """The request target could escape its upstream, or is malformed."""
+
+    slug = "bad-target"
+    title = "Bad request target"
+    status = 400
+
+
+class ContentTooLarge(ClientError):
+    """The content is over the limit of body injection."""
+
+    slug = "content-too-large"
+    title = "Content too large"
+    status = 413
+
+
+class ContentNotInjectable(ClientError):
+    """The content has no place for the credential."""
+
+    slug = "content-not-injectable"
+    title = "Content not injectable"
+    status = 400
+
+
+class ContentTypeNotInjectable(ContentNotInjectable):
+    """The content's media type or coding has no place for the credential."""
+
+    status = 415
+
+
+class CredentialError(SidekeyError):
+    """There is no token to inject."""
+
+
+class LoginRequired(CredentialError):
+    """A human has to act before there can be a token."""
+
+    slug = "login-required"
+    title = "Login required"
+    status = 503
+
+
+class GrantRejected(CredentialError):
+    """The token endpoint refused the credential (RFC 6749 section 5.2, or a vendor's own words)."""
+
+    slug = "grant-rejected"
+    title = "Grant rejected"
+    status = 502
+
+
+class CredentialExhausted(CredentialError):
+    """The rejected token was the last one to be had: the upstream's own answer stands."""
+
+    slug = "credential-rejected"
+    title = "Credential rejected"
+    status = 502
+
+
+class TokenEndpointError(SidekeyError):
+    """The token endpoint gave no usable answer; trying again later may help."""
+
+
+class TokenEndpointUnreachable(TokenEndpointError):
+    """No connection to the token endpoint, or an answer that makes no sense."""
+
+    slug = "token-endpoint-unreachable"
+    title = "Token endpoint unreachable"
+    status = 502
+
+
+class TokenEndpointTimeout(TokenEndpointError):
+    """The token endpoint did not answer in time."""
+
+    slug = "token-endpoint-timeout"
+    title = "Token endpoint timed out"
+    status = 504
+
+
+class UpstreamError(SidekeyError):
+    """The upstream gave no usable answer."""
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection to the upstream, or an answer that is no HTTP."""
+
+    slug = "upstream-unreachable"
+    title = "Upstream unreachable"
+    status = 502
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream did not answer in time."""
+
+    slug = "upstream-timeout"
+    title = "Upstream timed out"
+    status = 504
+
+
+class LoginPending(SidekeyError):
+    """Nobody has approved the sign-in yet."""
+
+    slug = "login-pending"
+    title = "Login pending"
+    status = 503

@@ -1,0 +1,75 @@
+"""How durations, URLs and names are written in the configuration. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+class Frozen(BaseModel):
+    """A frozen model that refuses unknown keys and never shows its input in an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
+    )
+
+
+def parse_duration(value: object) -> object:
+    """Turn `90s`, `5m`, `24h`, `7d` or `1h30m` into a `timedelta`.
+
+    Raises `ValueError` for anything else that is text or a bare number: 5 could mean anything.
+    """
+    if isinstance(value, timedelta):
+        return value
+    text = str(value).strip()
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError("expected a duration such as 90s, 5m, 24h or 7d")
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if not 0 < seconds <= 100 * 365 * 86400:
+        raise ValueError("expected a duration above zero and under 100 years")
+    return timedelta(seconds=seconds)
+
+
+def check_url(value: str) -> str:
+    """Return an absolute http(s) URL as written, or raise `ValueError` with the reason."""
+    if not value.isascii() or any(c.isspace() or ord(c) < 33 for c in value):
+        raise ValueError("a URL holds no spaces and no characters outside ASCII")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected an absolute URL such as https://api.example.com/v1")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL must hold no user or password")
+    if parts.fragment:
+        raise ValueError("a URL must hold no fragment")
+    parts.port  # noqa: B018  raises ValueError when the port is no number
+    return value
+
+
+def check_base_url(value: str) -> str:
+    """Return an absolute http(s) URL without query and trailing slash, or raise `ValueError`."""
+    if "?" in check_url(value):
+        raise ValueError("a base URL must hold no query")
+    return value.rstrip("/")
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of `url`: `https://api.example.com`."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+_DURATION_SCHEMA = {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}
+_URL_SCHEMA = {"type": "string", "pattern": r"^https?://[^\s@#]+$"}
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
+Url = Annotated[str, AfterValidator(check_url), WithJsonSchema(_URL_SCHEMA)]
+BaseUrl = Annotated[str, AfterValidator(check_base_url), WithJsonSchema(_URL_SCHEMA)]
+Status = Annotated[int, Field(ge=100, le=599)]
