@@ -1,1 +1,9 @@
+"""YAML text -> Settings. Everything that is wrong is reported at once, with line and column."""
 
+from __future__ import annotations
+
+from proxy.config.loading import Loaded, find, load
+from proxy.config.presets import Preset, presets
+from proxy.config.schema import json_schema
+
+__all__ = ["Loaded", "Preset", "find", "json_schema", "load", "presets"]

@@ -1,0 +1,93 @@
+"""What is wrong with a configuration, where it stands, and how it is printed.
+
+Names of keys are printed, values never: any of them may be a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+KeyPath = tuple[str | int, ...]
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_$-]+")
+
+
+class Position(NamedTuple):
+    """A place in the file, both counted from 1 as editors do."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing that is wrong at `path`; `missing` means that something is not there."""
+
+    path: KeyPath
+    text: str
+    position: Position | None = None
+    missing: bool = False
+
+
+def written(path: KeyPath) -> str:
+    """Return the path as people write it: `upstreams.portal.provider.keys[0]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += "." + (part if _PLAIN_KEY.fullmatch(part) else json.dumps(part))
+    return text.removeprefix(".")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the nearest known name, or an empty text."""
+    near = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def begins_with(path: KeyPath, start: KeyPath) -> bool:
+    """Return whether `path` is `start` or lies below it."""
+    return path[: len(start)] == start
+
+
+def lines(
+    issues: Iterable[Issue],
+    file: Path,
+    positions: Mapping[KeyPath, Position],
+    origins: Mapping[KeyPath, str],
+) -> list[str]:
+    """Return `file:line:col: path: what is wrong`, in the order of the file.
+
+    `origins` names the option or variable that a value came from, where it is not from the file.
+    """
+    placed = [(_origin(issue, origins), _position(issue, positions), issue) for issue in issues]
+    placed.sort(key=lambda entry: (entry[0] is not None, entry[1]))
+    return [_line(origin, file, position, issue) for origin, position, issue in placed]
+
+
+def _line(origin: str | None, file: Path, position: Position, issue: Issue) -> str:
+    if origin is not None:
+        return f"{origin}: {issue.text}"
+    place = f"{file}:{position.line}:{position.column}: "
+    return place + (f"{written(issue.path)}: " if issue.path else "") + issue.text
+
+
+def _origin(issue: Issue, origins: Mapping[KeyPath, str]) -> str | None:
+    return next((name for path, name in origins.items() if begins_with(issue.path, path)), None)
+
+
+def _position(issue: Issue, positions: Mapping[KeyPath, Position]) -> Position:
+    """Return where the issue stands, else where its nearest known parent does."""
+    if issue.position is not None:
+        return issue.position
+    for end in range(len(issue.path), 0, -1):
+        if issue.path[:end] in positions:
+            return positions[issue.path[:end]]
+    return Position(1, 1)

@@ -1,0 +1,146 @@
+"""Finds and loads the configuration: the one way that `check` and the running server share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from proxy.config.document import MAX_BYTES, parse
+from proxy.config.interpolation import Expansion
+from proxy.config.issues import Issue, KeyPath, begins_with, lines
+from proxy.config.models import Settings
+from proxy.config.overrides import override
+from proxy.config.ports import port_conflicts
+from proxy.config.presets import Completion
+from proxy.config.shapes import shapes
+from proxy.config.wording import issues_of
+from proxy.credentials.secret import Secret
+from proxy.errors import ConfigError
+
+_READABLE_BY_OTHERS = 0o077
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be used; `warnings` are printable lines."""
+
+    settings: Settings
+    path: Path
+    warnings: tuple[str, ...]
+
+
+def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Path:
+    """Return the file to load: the one that is named, else the first that is there.
+
+    Raises `ConfigError` that names every place and what to do.
+    """
+    if explicit is not None:
+        return _named(explicit, "--config", cwd)
+    if environ.get("SIDEKEY_CONFIG"):
+        return _named(Path(environ["SIDEKEY_CONFIG"]), "SIDEKEY_CONFIG", cwd)
+    home = Path(environ.get("HOME", "/"))
+    user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    places = [
+        cwd / "sidekey.yaml",
+        cwd / "config.yaml",
+        user / "sidekey" / "config.yaml",
+        Path("/etc/sidekey/config.yaml"),
+    ]
+    for place in places:
+        if place.is_file():
+            return place
+    raise ConfigError(
+        [
+            "no configuration found; looked at --config, SIDEKEY_CONFIG and",
+            *(f"  {place}" for place in places),
+            "to try sidekey without one: sidekey demo",
+            "to write one: copy config.example.yaml to sidekey.yaml",
+        ]
+    )
+
+
+def _named(path: Path, name: str, cwd: Path) -> Path:
+    if not (cwd / path).is_file():
+        raise ConfigError([f"{name}: no such file: {path}"])
+    return cwd / path
+
+
+def load(
+    path: Path, *, environ: Mapping[str, str], overrides: Mapping[str, object] | None = None
+) -> Loaded:
+    """Return the settings of a file, its references resolved and its presets filled in.
+
+    `overrides` maps dotted keys such as `listen.port` to what an option said; they win over
+    `SIDEKEY_HOST`, `SIDEKEY_PORT` and `SIDEKEY_UNIX_SOCKET`, and these over the file.
+    Raises `ConfigError` with every issue as `file:line:col: path: what is wrong`.
+    """
+    content, is_private = _read(path)
+    document = parse(content)
+    if document.value is None:
+        raise ConfigError(lines(document.issues, path, document.positions, {}))
+    expansion = Expansion(environ, path.parent)
+    expanded = {key: expansion.expand(item, (key,)) for key, item in document.value.items()}
+    changed, origins = override(expanded, environ, overrides or {})
+    completion = Completion()
+    value = completion.complete(changed)
+
+    issues = [*document.issues, *expansion.issues]
+    issues += _unless_reported(completion.issues, issues)
+    settings, found = _validate(value)
+    issues += _unless_reported(found, issues, completion.unknown)
+    issues += _unless_reported(port_conflicts(value), issues)
+
+    written = {place for place, kind in shapes(value, Settings) if kind is Secret}
+    literals = (written | completion.secrets) & expansion.literals - origins.keys()
+    exposed = [_literal_secret(place, is_private) for place in literals]
+    if not is_private:
+        issues += exposed
+    if settings is None or issues:
+        raise ConfigError(lines(issues, path, document.positions, origins))
+    return Loaded(settings, path, tuple(lines(exposed, path, document.positions, origins)))
+
+
+def _read(path: Path) -> tuple[bytes, bool]:
+    """Return the content and whether only its owner can read it."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            return file.read(MAX_BYTES + 1), not mode & _READABLE_BY_OTHERS
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+
+
+def _validate(value: dict[str, object]) -> tuple[Settings | None, list[Issue]]:
+    try:
+        return Settings.model_validate(value), []
+    except ValidationError as error:
+        return None, list(issues_of(error, value, Settings))
+
+
+def _unless_reported(
+    found: list[Issue], reported: list[Issue], unknown: Iterable[KeyPath] = ()
+) -> list[Issue]:
+    """Return the issues that do not merely follow from one that is reported already.
+
+    Below `unknown` nothing can be called missing: a preset might have brought it.
+    """
+    places = [issue.path for issue in reported if issue.path]
+    return [
+        issue
+        for issue in found
+        if not any(begins_with(issue.path, place) for place in places)
+        and not (issue.missing and any(begins_with(issue.path, place) for place in unknown))
+    ]
+
+
+def _literal_secret(path: KeyPath, is_private: bool) -> Issue:
+    if is_private:
+        return Issue(path, "a secret stands in the file: better use ${VAR} or ${file:...}")
+    return Issue(
+        path,
+        "a secret stands in a file that others can read: chmod 600, or use ${VAR} or ${file:...}",
+    )
