@@ -21,7 +21,9 @@ SidekeyError
 ├── UpstreamError                the upstream gave no usable answer
 │   ├── UpstreamUnreachable      502
 │   └── UpstreamTimeout          504
-└── LoginPending                 nobody has approved the sign-in yet
+├── LoginPending                 nobody has approved the sign-in yet
+├── LoginFailed                  the sign-in ended without a token
+└── ListenError                  the proxy cannot listen where it should
 
 No message holds content, a query string or a secret.
 `fix` may hold `{upstream}`, which stands for the upstream's name.
@@ -216,3 +218,17 @@ class LoginPending(SidekeyError):
     slug = "login-pending"
     title = "Login pending"
     status = 503
+
+
+class LoginFailed(SidekeyError):
+    """The sign-in ended without a token."""
+
+    slug = "login-failed"
+    title = "Login failed"
+
+
+class ListenError(SidekeyError):
+    """The proxy cannot listen where it should: the port is taken, or not ours to take."""
+
+    slug = "listen-failed"
+    title = "Cannot listen"

@@ -11,9 +11,7 @@ from aiohttp import web
 @asynccontextmanager
 async def serve(application: web.Application, *, port: int = 0) -> AsyncIterator[str]:
     """Serve `application` on 127.0.0.1 and yield its origin, such as `http://127.0.0.1:49152`."""
-    runner = web.AppRunner(
-        application, access_log=None, handle_signals=False, shutdown_timeout=1.0
-    )
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", port)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -27,6 +27,8 @@ Keys = Annotated[
 
 class ApiKey(Provider):
     """One key or an ordered list; a rejected key gives way to the next (the portal's Secondary)."""
+
+    kept: ClassVar[bool] = False  # the configuration has them, one more copy only adds risk
 
     type: Literal["api_key"]
     keys: Keys

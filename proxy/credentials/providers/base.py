@@ -15,7 +15,8 @@ class Provider(Frozen):
     rejected, without its refresh token where that is known to have expired.
     """
 
-    interactive: ClassVar[bool] = False
+    interactive: ClassVar[bool] = False  # tokens need a human at a browser
+    kept: ClassVar[bool] = True  # tokens go to the store
 
     def at(self, base_url: str) -> Self:
         """Return the provider with the defaults that come from the upstream's base URL."""

@@ -1,0 +1,5 @@
+"""`python -m proxy` is `sidekey`."""
+
+from proxy.cli import main
+
+main()

@@ -1,0 +1,206 @@
+"""Settings -> running application: listeners, start-up, clean-up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from aiohttp import web
+
+from proxy.config.models import Listen, Settings
+from proxy.config.models import Store as StoreSettings
+from proxy.credentials.exchange import Exchange
+from proxy.credentials.source import Source, utc_now
+from proxy.credentials.stores.base import Store
+from proxy.credentials.stores.file import FileStore, default_folder
+from proxy.credentials.stores.memory import MemoryStore
+from proxy.errors import ListenError
+from proxy.events import Listening, Observer, Stopped
+from proxy.gateway.forwarding import Forwarding
+from proxy.gateway.gateway import OWN_HOST_SUFFIX, Gateway
+from proxy.gateway.guard import LOOPBACK_NAMES, Listener
+from proxy.gateway.upstream import UpstreamConnections
+from proxy.observe.pages import own_pages
+
+WATCH_INTERVAL = 1.0  # seconds until a login by another process is noticed
+DRAIN = 5.0  # seconds that requests under way have to end when the proxy stops
+IDLE = 30.0  # seconds; for aiohttp this is also the time in which a request's head must be complete
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
+HEAD_LIMIT = 32 * 1024  # bytes of the request line, and of one field
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The running proxy. `urls` are by upstream: where clients point their base URL."""
+
+    addresses: tuple[str, ...]
+    urls: Mapping[str, str]
+    sources: Mapping[str, Source]
+    exchange: Exchange
+
+
+def state_folder(settings: StoreSettings, environ: Mapping[str, str]) -> Path:
+    """Return the folder that holds tokens, locks and the store's key."""
+    return settings.path or default_folder(environ)
+
+
+def open_store(
+    settings: StoreSettings, environ: Mapping[str, str], now: Callable[[], datetime] = utc_now
+) -> Store:
+    """Return the store that the configuration names."""
+    if settings.type == "memory":
+        return MemoryStore(now=now)
+    return FileStore(state_folder(settings, environ), settings.key)
+
+
+def build_sources(
+    settings: Settings, *, store: Store, exchange: Exchange, observe: Observer
+) -> dict[str, Source]:
+    """Return a source for every upstream."""
+    return {
+        name: Source(
+            name,
+            upstream.provider.at(upstream.base_url),
+            upstream.base_url,
+            store=store,
+            exchange=exchange,
+            observe=observe,
+        )
+        for name, upstream in settings.upstreams.items()
+    }
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, store: Store, observe: Observer) -> AsyncIterator[Running]:
+    """Serve until the block ends. Raises `ListenError` if a port or socket cannot be had."""
+    async with AsyncExitStack() as stack:
+        exchange = Exchange(now=utc_now)
+        stack.push_async_callback(exchange.close)
+        sources = build_sources(settings, store=store, exchange=exchange, observe=observe)
+        forwardings = {}
+        for name, source in sources.items():
+            stack.push_async_callback(source.close)
+            upstream = UpstreamConnections(name, settings.upstreams[name], source)
+            stack.push_async_callback(upstream.close)
+            forwardings[name] = Forwarding(upstream, observe)
+        gateway = Gateway(forwardings, own_pages(sources.values()), observe)
+        addresses, urls = await _listen(settings, gateway, stack)
+        watching = asyncio.create_task(_watch(sources), name="watch the store")
+        stack.push_async_callback(_cancelled, watching)
+        observe(Listening(addresses, tuple(sources)))
+        yield Running(addresses, urls, sources, exchange)
+    observe(Stopped())
+
+
+async def _listen(
+    settings: Settings, gateway: Gateway, stack: AsyncExitStack
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Bind every socket before the first one serves, and return the addresses and URLs."""
+    listen = settings.listen
+    bound: list[tuple[socket.socket, str | None]] = [(_bind(listen, stack), None)]
+    for name, upstream in settings.upstreams.items():
+        if upstream.port is not None:
+            bound.append((_bind_tcp(listen.host, upstream.port, stack), name))
+    addresses = []
+    urls = {}
+    for sock, upstream_name in bound:
+        await _serve(sock, gateway, _listener(sock, upstream_name, settings), stack)
+        addresses.append(_address(sock))
+        if upstream_name is not None:
+            urls[upstream_name] = addresses[-1]
+    return tuple(addresses), {name: f"{addresses[0]}/{name}" for name in settings.upstreams} | urls
+
+
+async def _serve(
+    sock: socket.socket, gateway: Gateway, listener: Listener, stack: AsyncExitStack
+) -> None:
+    server = web.Server(
+        gateway.at(listener),
+        handler_cancellation=True,  # a client that leaves ends the work at the upstream
+        auto_decompress=False,
+        access_log=None,
+        keepalive_timeout=IDLE,
+        max_line_size=HEAD_LIMIT,
+        max_field_size=HEAD_LIMIT,
+    )
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, sock).start()
+
+
+def _listener(sock: socket.socket, upstream: str | None, settings: Settings) -> Listener:
+    own_names = [f"{name}{OWN_HOST_SUFFIX}" for name in settings.upstreams]
+    names = [*LOOPBACK_NAMES, *settings.listen.allowed_hosts, *own_names]
+    if settings.listen.host not in WILDCARDS:
+        names.append(settings.listen.host)
+    port = None if sock.family == socket.AF_UNIX else sock.getsockname()[1]
+    return Listener(port, frozenset(name.lower() for name in names), upstream)
+
+
+def _bind(listen: Listen, stack: AsyncExitStack) -> socket.socket:
+    if listen.unix_socket is not None:
+        return _bind_unix(listen.unix_socket, stack)
+    return _bind_tcp(listen.host, listen.port, stack)
+
+
+def _bind_tcp(host: str, port: int, stack: AsyncExitStack) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        sock = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise ListenError(
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            fix="choose another port (--port 0 takes a free one), or stop what listens there",
+        ) from None
+    stack.callback(sock.close)
+    return sock
+
+
+def _bind_unix(path: Path, stack: AsyncExitStack) -> socket.socket:
+    """Bind a socket that only its owner can open; only a socket left behind is replaced."""
+    sock = socket.socket(socket.AF_UNIX)
+    stack.callback(sock.close)
+    mask = os.umask(0o177)
+    try:
+        if path.exists() and stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
+        sock.bind(str(path))
+    except OSError as error:
+        raise ListenError(
+            f"cannot listen on {path}: {error.strerror}", fix="choose another path"
+        ) from None
+    finally:
+        os.umask(mask)
+    stack.callback(lambda: path.unlink(missing_ok=True))
+    sock.listen(1024)
+    return sock
+
+
+def _address(sock: socket.socket) -> str:
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{sock.getsockname()}"
+    host, port = sock.getsockname()[:2]
+    if host in WILDCARDS:  # shown as something that a client can call
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _watch(sources: Mapping[str, Source]) -> None:
+    while True:
+        await asyncio.sleep(WATCH_INTERVAL)
+        for source in sources.values():
+            source.notice_changes()
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

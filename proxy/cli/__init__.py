@@ -1,0 +1,60 @@
+"""The command line: one file a command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from proxy import __version__
+from proxy.cli import (
+    check,
+    demo,
+    health,
+    login,
+    logout,
+    presets,
+    run,
+    schema,
+    status,
+    token,
+)
+from proxy.cli.output import report
+from proxy.errors import SidekeyError
+
+app = typer.Typer(
+    name="sidekey",
+    help="Point any HTTP tool at localhost; sidekey gets, keeps and injects the right credential.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    rich_markup_mode=None,
+)
+for module in (run, check, demo, login, logout, status, token, presets, schema, health):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"sidekey {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of sidekey itself."""
+
+
+def main() -> None:
+    """Run the command line; every failure that sidekey knows ends in words and an exit code."""
+    try:
+        app()
+    except SidekeyError as error:
+        sys.exit(report(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,107 @@
+"""`sidekey demo`"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import aiohttp
+import typer
+
+from proxy.app import Running, open_store, running
+from proxy.cli.output import FAILED, say, table
+from proxy.config import load
+from proxy.credentials.login import sign_in
+from proxy.errors import ListenError
+from proxy.events import Observer, nobody
+from proxy.observe import logs
+from proxy.sandbox.demonstration import SAMPLES, Demonstration, Sample, demonstration
+
+PORT = 8080
+
+
+def command(
+    once: Annotated[
+        bool, typer.Option("--once", help="Send one request to each upstream, then stop.")
+    ] = False,
+) -> None:
+    """Start sandbox upstreams and a proxy in front of them; nothing else is needed."""
+    if once:
+        raise typer.Exit(asyncio.run(_once()))
+    logs.configure()
+    asyncio.run(_stay())
+
+
+async def _once() -> int:
+    """Print a row for each upstream; return 0 only if every answer is right."""
+    async with demonstration() as demo, _proxy(demo, 0, nobody) as proxy:
+        rows = [await _tried(proxy, sample) for sample in SAMPLES]
+    print(table([("upstream", "request", "status", "result"), *rows]))
+    return 0 if all(row[-1] == "right" for row in rows) else FAILED
+
+
+async def _stay() -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with demonstration() as demo:
+        try:
+            async with _proxy(demo, PORT, logs.log_observer()) as proxy:
+                await _show(proxy, stopped)
+        except ListenError:
+            async with _proxy(demo, 0, logs.log_observer()) as proxy:
+                await _show(proxy, stopped)
+
+
+async def _show(proxy: Running, stopped: asyncio.Event) -> None:
+    say("The sandbox upstreams are ready. No line below holds a credential:\n")
+    for sample in SAMPLES:
+        print(f"curl '{proxy.urls[sample.upstream]}{sample.path}'{sample.curl}", flush=True)
+    say("\nStop with Ctrl-C.")
+    await stopped.wait()
+
+
+@asynccontextmanager
+async def _proxy(demo: Demonstration, port: int, observe: Observer) -> AsyncIterator[Running]:
+    """Serve from a real configuration file, as `sidekey run` does, and sign in where needed."""
+    with tempfile.TemporaryDirectory(prefix="sidekey-demo-") as folder:
+        path = Path(folder) / "sidekey.yaml"
+        path.write_text(demo.config(port))
+        settings = load(path, environ=demo.environ).settings
+    store = open_store(settings.store, os.environ)
+    async with running(settings, store=store, observe=observe) as proxy:
+        for source in proxy.sources.values():
+            if source.provider.interactive:
+                await sign_in(source, proxy.exchange, show=demo.approve, wait=30)
+        yield proxy
+
+
+async def _tried(proxy: Running, sample: Sample) -> tuple[str, str, str, str]:
+    method = "GET" if sample.json is None else "POST"
+    url = proxy.urls[sample.upstream] + sample.path
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, url, json=sample.json) as response,
+    ):
+        text = await response.text()
+    return (
+        sample.upstream,
+        f"{method} {sample.path}",
+        str(response.status),
+        _verdict(response.status, text, sample),
+    )
+
+
+def _verdict(status: int, text: str, sample: Sample) -> str:
+    try:
+        json.loads(text)
+    except ValueError:
+        return "no JSON"
+    return "right" if status == 200 and sample.expects in text else "wrong"

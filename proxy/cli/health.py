@@ -1,0 +1,18 @@
+"""`sidekey health`"""
+
+from __future__ import annotations
+
+import typer
+
+from proxy.cli.local import ask
+from proxy.cli.options import ConfigOption, load_config
+from proxy.cli.output import FAILED, say
+
+
+def command(config: ConfigOption = None) -> None:
+    """Exit 0 if the running proxy is alive: for containers without curl."""
+    settings = load_config(config).settings
+    if ask(settings.listen, "/_sidekey/healthz") is None:
+        say("sidekey: no proxy answers")
+        raise typer.Exit(FAILED)
+    print("ok")

@@ -1,0 +1,38 @@
+"""Options that several commands share, and the configuration that they name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from proxy.cli.output import say
+from proxy.config import Loaded, find, load
+from proxy.errors import ConfigError
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The configuration file.", show_default=False),
+]
+NameArgument = Annotated[str, typer.Argument(help="The upstream's name.", show_default=False)]
+
+
+def load_config(config: Path | None, overrides: Mapping[str, object] | None = None) -> Loaded:
+    """Find and load the configuration; warnings go to stderr. Raises `ConfigError`."""
+    path = find(config, environ=os.environ, cwd=Path.cwd())
+    loaded = load(path, environ=os.environ, overrides=overrides)
+    for warning in loaded.warnings:
+        say(warning)
+    return loaded
+
+
+def check_name(loaded: Loaded, name: str) -> None:
+    """Raise `ConfigError` if no upstream has this name."""
+    known = loaded.settings.upstreams
+    if name not in known:
+        raise ConfigError(
+            [f"{loaded.path}: no upstream is named {name}; there are: {', '.join(known)}"]
+        )

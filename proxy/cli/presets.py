@@ -1,0 +1,25 @@
+"""`sidekey presets`"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Annotated
+
+import typer
+
+from proxy.cli.output import table
+from proxy.config import presets
+from proxy.errors import ConfigError
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="Show this one.", show_default=False)] = None,
+) -> None:
+    """List the catalogue of known APIs, or show one entry."""
+    catalogue = presets()
+    if name is None:
+        print(table([(known, preset.description) for known, preset in catalogue.items()]))
+    elif name in catalogue:
+        print((files("proxy.catalog") / f"{name}.yaml").read_text(encoding="utf-8").rstrip())
+    else:
+        raise ConfigError([f"no preset is named {name}; there are: {', '.join(catalogue)}"])

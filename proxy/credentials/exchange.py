@@ -1,0 +1,98 @@
+"""Performs the requests of a flow at the token endpoint: the only code that sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from datetime import datetime
+from typing import TypeVar
+
+import aiohttp
+from yarl import URL
+
+from proxy.connections import forward_proxy, open_session
+from proxy.credentials.token import TokenRequest, TokenResponse, without_query
+from proxy.errors import TokenEndpointTimeout, TokenEndpointUnreachable
+
+T = TypeVar("T")
+
+ANSWER_LIMIT = 64 * 1024  # bytes; the longest known answer has 4 kB
+STEP_LIMIT = 8
+TIMEOUT = 10.0  # seconds, for one whole request
+
+
+class Exchange:
+    """Drives flows over HTTP. `now` tells the wall time as an aware datetime."""
+
+    def __init__(self, *, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._session: aiohttp.ClientSession | None = None
+
+    async def run(self, flow: Generator[TokenRequest, TokenResponse, T]) -> T:
+        """Run `flow` to its end and return what it returns.
+
+        Raises what the flow raises, and `TokenEndpointError` where no usable answer came.
+        """
+        try:
+            request = next(flow)
+            for _ in range(STEP_LIMIT):
+                request = flow.send(await self._send(request))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            flow.close()
+        raise TokenEndpointUnreachable(f"the flow did not end within {STEP_LIMIT} requests")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _send(self, request: TokenRequest) -> TokenResponse:
+        where = without_query(request.url)
+        sent_at = self._now()
+        try:
+            async with self._opened().request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=dict(request.headers),
+                data=request.content or None,
+                allow_redirects=False,
+                proxy=forward_proxy(request.url),
+            ) as response:
+                content = await _read(response, where)
+                headers = {name.title(): value for name, value in response.headers.items()}
+                return TokenResponse(response.status, headers, content, sent_at)
+        except TimeoutError as error:
+            raise TokenEndpointTimeout(f"{where} did not answer within {TIMEOUT:.0f} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise TokenEndpointUnreachable(f"{where}: {reason(error)}") from None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = open_session(aiohttp.ClientTimeout(total=TIMEOUT))
+        return self._session
+
+
+async def _read(response: aiohttp.ClientResponse, where: str) -> bytes:
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > ANSWER_LIMIT:
+            raise TokenEndpointUnreachable(f"{where} answered more than {ANSWER_LIMIT} bytes")
+    return bytes(content)
+
+
+def reason(error: Exception) -> str:
+    """Return why a connection failed, without the URL that aiohttp's own messages hold."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate cannot be trusted"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be resolved"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection ({error.os_error.strerror or type(error.os_error).__name__})"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+        return "its answer is no proper HTTP"
+    return type(error).__name__

@@ -1,0 +1,255 @@
+"""Hands out the current token of one upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from proxy.credentials.exchange import Exchange
+from proxy.credentials.identity import masked, material
+from proxy.credentials.providers import Provider
+from proxy.credentials.stores.base import Store
+from proxy.credentials.token import Token
+from proxy.errors import (
+    CredentialExhausted,
+    SidekeyError,
+    StoreError,
+    TokenEndpointError,
+)
+from proxy.events import (
+    Observer,
+    TokenAcquired,
+    TokenDropped,
+    TokenFailed,
+    TokenLoaded,
+    TokenNotStored,
+    TokenRejected,
+)
+
+EARLY = timedelta(seconds=60)  # a token is renewed this long before it expires,
+EARLY_SHARE = 10  # or in the last tenth of its life, whichever is shorter
+BLOCKED = 20 * 60.0  # seconds: a refused credential is tried at most 3 times an hour
+FORCED_INTERVAL = 30.0  # seconds between renewals that a rejection forces
+BACKOFF_FIRST, BACKOFF_LAST = 1.0, 60.0  # seconds between tries of a token endpoint that fails
+
+
+def utc_now() -> datetime:
+    """Return the wall time as an aware datetime."""
+    return datetime.now(UTC)
+
+
+class Source:
+    """Acquires, keeps, renews and rejects the token of the upstream `name`.
+
+    With a fresh token at hand, `token()` touches no lock and no I/O.
+    Whatever takes longer runs once for everybody, in a task that no client's leaving cancels.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        provider: Provider,
+        base_url: str,
+        *,
+        store: Store,
+        exchange: Exchange,
+        observe: Observer,
+        now: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.name = name
+        self.provider = provider
+        self._fingerprint = store.fingerprint(material(provider, base_url))
+        self._store = store
+        self._exchange = exchange
+        self._observe = observe
+        self._now = now
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._current: Token | None = None
+        self._renew_at: datetime | None = None
+        self._rejected: Token | None = None
+        self._version: object = None
+        self._task: asyncio.Task[Token] | None = None
+        self._failure: SidekeyError | None = None
+        self._failures = 0
+        self._retry_at = 0.0
+        self._forced_at = -FORCED_INTERVAL
+
+    @property
+    def current(self) -> Token | None:
+        """The token in memory, whatever its state."""
+        return self._current
+
+    @property
+    def failure(self) -> SidekeyError | None:
+        """Why the last attempt to get a token failed, `None` after a success."""
+        return self._failure
+
+    async def token(self, rejected: Token | None = None) -> Token:
+        """Return a token to inject; never the one that the upstream just `rejected`.
+
+        A late rejection of an older token renews nothing: what counts is the token that failed.
+        Raises `CredentialError`, `TokenEndpointError` or `StoreError`.
+        """
+        if rejected is not None:
+            self.reject(rejected)
+        current = self._current
+        if current is not None and self._fresh(current):
+            return current
+        if self._task is None:
+            self._task = asyncio.create_task(self._obtain(), name=f"token of {self.name}")
+            self._task.add_done_callback(self._finished)
+        return await asyncio.shield(self._task)
+
+    def reject(self, rejected: Token) -> None:
+        """Take note that the upstream rejected a token; a late word about an older one is nothing.
+
+        Raises `CredentialExhausted` if a rejection has just been answered with this very token:
+        then the token is not the reason, and asking for more of them would only spend them.
+        """
+        if self._current is None or self._current.value != rejected.value:
+            return
+        if self.provider.kept and self._monotonic() < self._forced_at + FORCED_INTERVAL:
+            raise CredentialExhausted("the upstream rejected a token that was just renewed")
+        self._forced_at = self._monotonic()
+        self._current = None
+        self._rejected = rejected
+        self._observe(TokenRejected(self.name))
+
+    async def keep(self, token: Token) -> None:
+        """Persist `token`, then hand it out from now on. Raises `StoreError`."""
+        await self._store.save(self.name, self._fingerprint, token)
+        self._publish(token)
+
+    async def stored(self) -> Token | None:
+        """Return the token that the store keeps for this configuration."""
+        if not self.provider.kept:
+            return None
+        return await self._store.load(self.name, self._fingerprint)
+
+    async def forget(self) -> bool:
+        """Remove the token from memory and from the store; `False` if the store had none."""
+        self._current = None
+        return await self._store.delete(self.name)
+
+    def renewal_of(self, token: Token) -> datetime | None:
+        """Return when `token`, seen now, is to be renewed; `None` if it does not expire."""
+        if token.expires_at is None:
+            return None
+        left = max(token.expires_at - self._now(), timedelta(0))
+        return token.expires_at - min(EARLY, left / EARLY_SHARE)
+
+    def notice_changes(self) -> None:
+        """Let go of the token in memory if another process has changed the store's entry."""
+        if self._task is None and self._store.version(self.name) != self._version:
+            self._current = None
+            self._failure = None
+            self._failures = 0
+            self._version = self._store.version(self.name)
+
+    async def close(self) -> None:
+        """Wait for an attempt under way: what it fetches may exist only once."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _fresh(self, token: Token) -> bool:
+        return self._renew_at is None or self._now() < self._renew_at
+
+    def _finished(self, task: asyncio.Task[Token]) -> None:
+        self._task = None
+        if not task.cancelled():
+            task.exception()  # every waiter may have left: somebody has to look at it
+
+    async def _obtain(self) -> Token:
+        held = self._current
+        stored = await self._load()
+        if stored is not None and self._usable(stored) and stored != held:
+            self._publish(stored)
+            self._observe(TokenLoaded(self.name, stored.expires_at))
+            if self._fresh(stored):
+                return stored
+        previous = stored or held or self._rejected
+        if self._failure is not None and self._monotonic() < self._retry_at:
+            return self._old_token_or(self._failure, previous)
+        try:
+            token = await self._exchange.run(self.provider.acquire(self._renewable(previous)))
+        except CredentialExhausted:
+            self._current, self._rejected = self._rejected, None  # it is all there is
+            raise
+        except SidekeyError as error:
+            return self._failed(error, previous)
+        await self._save(token)
+        self._publish(token)
+        self._observe(TokenAcquired(self.name, token.expires_at))
+        return token
+
+    async def _load(self) -> Token | None:
+        if await self._store.delete_foreign(self.name, self._fingerprint):
+            self._observe(TokenDropped(self.name))
+        self._version = self._store.version(self.name)
+        return await self.stored()
+
+    async def _save(self, token: Token) -> None:
+        """Persist before anybody uses it; a failing store costs the restart, not the request."""
+        if not self.provider.kept:
+            return
+        try:
+            await self._store.save(self.name, self._fingerprint, token)
+        except StoreError as error:
+            self._observe(TokenNotStored(self.name, error.detail))
+        self._version = self._store.version(self.name)
+
+    def _publish(self, token: Token) -> None:
+        self._current = token
+        self._rejected = None
+        self._failure = None
+        self._failures = 0
+        self._renew_at = self.renewal_of(token)
+
+    def _usable(self, token: Token | None) -> bool:
+        """Tell whether `token` may still be sent: not rejected, not expired."""
+        if token is None or (self._rejected is not None and token.value == self._rejected.value):
+            return False
+        return token.expires_at is None or self._now() < token.expires_at
+
+    def _renewable(self, previous: Token | None) -> Token | None:
+        """Return `previous` without a refresh token that the clock has overtaken."""
+        if previous is None or previous.refresh_expires_at is None:
+            return previous
+        if self._now() < previous.refresh_expires_at:
+            return previous
+        return replace(previous, refresh_token=None, refresh_expires_at=None)
+
+    def _old_token_or(self, error: SidekeyError, previous: Token | None) -> Token:
+        """Return the old token while it lives, else raise."""
+        if previous is not None and self._usable(previous):
+            return previous
+        raise error
+
+    def _failed(self, error: SidekeyError, previous: Token | None) -> Token:
+        """Remember the failure, so that the token endpoint is not asked at every request."""
+        error.upstream = self.name
+        error.detail = masked(error.detail, self.provider)
+        self._failure = error
+        self._failures += 1
+        pause = self._pause(error)
+        self._retry_at = self._monotonic() + pause
+        self._observe(TokenFailed(self.name, error.slug, error.detail, error.fix, pause))
+        return self._old_token_or(error, previous)
+
+    def _pause(self, error: SidekeyError) -> float:
+        """Return the seconds until the next try: a wrong password must not lock an account."""
+        if not isinstance(error, TokenEndpointError):
+            return 0.0 if self.provider.interactive else BLOCKED
+        if error.retry_after is not None:
+            return error.retry_after
+        longest = min(BACKOFF_LAST, BACKOFF_FIRST * 2 ** (self._failures - 1))
+        pause = self._jitter(longest / 2, longest)
+        error.retry_after = pause
+        return pause

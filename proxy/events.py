@@ -1,0 +1,132 @@
+"""Facts that happened, and who wants to know. Pure.
+
+An event never holds content, a query string or a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening(Event):
+    """The proxy accepts connections; `addresses` are URLs or paths of sockets."""
+
+    addresses: tuple[str, ...]
+    upstreams: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Event):
+    """The proxy has closed its listeners."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestForwarded(Event):
+    """The client got the upstream's answer. `seconds` run from its first byte to our last."""
+
+    request_id: str
+    upstream: str
+    method: str
+    path: str
+    status: int
+    seconds: float
+    replayed: bool
+    rejected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused(Event):
+    """The client got a problem from sidekey itself; `upstream` is `None` before one is known."""
+
+    request_id: str
+    upstream: str | None
+    method: str
+    path: str
+    status: int
+    slug: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAborted(Event):
+    """The answer had begun and could not be finished; the client's connection was cut."""
+
+    request_id: str
+    upstream: str
+    method: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAcquired(Event):
+    """A token endpoint handed out a token."""
+
+    upstream: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLoaded(Event):
+    """A token was found in the store."""
+
+    upstream: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRejected(Event):
+    """The upstream said that the token is no longer good."""
+
+    upstream: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDropped(Event):
+    """A stored token belonged to another configuration and was removed."""
+
+    upstream: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFailed(Event):
+    """No token could be had; `retry_in` seconds pass before anybody tries again."""
+
+    upstream: str
+    slug: str
+    detail: str
+    fix: str | None
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenNotStored(Event):
+    """A token lives in memory only, because the store failed."""
+
+    upstream: str
+    detail: str
+
+
+Observer = Callable[[Event], None]
+
+
+def nobody(event: Event) -> None:
+    """Observe nothing."""
+
+
+def tell(observers: tuple[Observer, ...]) -> Observer:
+    """Return one observer that tells them all."""
+
+    def observe(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    return observe

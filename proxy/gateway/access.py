@@ -1,0 +1,59 @@
+"""Which requests an upstream's rules let through, and which are answered without it. Pure."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import unquote, urlsplit
+
+from proxy.config.models import AccessRule, LocalAnswer, Upstream
+from proxy.credentials.providers import Provider
+from proxy.errors import NotAllowed
+from proxy.notation import origin_of
+from proxy.pathglob import matches
+
+
+class Access:
+    """The allow and deny rules of one upstream, and the endpoints that hand out its tokens.
+
+    `path` is always the path at the upstream, base path included.
+    """
+
+    def __init__(self, settings: Upstream, provider: Provider) -> None:
+        self._settings = settings
+        origin = origin_of(settings.base_url)
+        self._token_endpoints = frozenset(
+            _folded(urlsplit(url).path) for url in provider.endpoints() if origin_of(url) == origin
+        )
+
+    def local_answer(self, method: str, path: str) -> LocalAnswer | None:
+        """Return what is answered here: placeholders for clients that fetch tokens themselves."""
+        for answer in self._settings.local_answers:
+            if method in answer.methods and matches(path, answer.paths):
+                return answer
+        return None
+
+    def check(self, method: str, path: str) -> None:
+        """Raise `NotAllowed` for a token endpoint, a denied request, or one that no rule allows."""
+        if _folded(path) in self._token_endpoints:
+            raise NotAllowed("token endpoints are never reachable through a route")
+        if any(_applies(rule, method, path) for rule in self._settings.deny):
+            raise NotAllowed("a deny rule of this upstream stands against the request")
+        allow = self._settings.allow
+        if allow and not any(_applies(rule, method, path) for rule in allow):
+            raise NotAllowed("no allow rule of this upstream covers the request")
+
+
+def _applies(rule: AccessRule, method: str, path: str) -> bool:
+    if rule.methods and method not in rule.methods:
+        return False
+    return not rule.paths or matches(path, rule.paths)
+
+
+def _folded(path: str) -> str:
+    """Return the path as a lenient server may read it: decoded, one case, no trailing slash."""
+    return unquote(path).lower().rstrip("/")
+
+
+def content_of(answer: LocalAnswer) -> bytes:
+    """Return the JSON content of a local answer."""
+    return json.dumps(answer.json_content, ensure_ascii=False).encode()

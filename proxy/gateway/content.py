@@ -1,0 +1,96 @@
+"""The client's content: streamed, or read as a whole, and kept for a replay while it is small."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from proxy.errors import ContentTooLarge, SidekeyError
+from proxy.injection.request import ContentFilter
+
+REPLAY_LIMIT = 256 * 1024  # bytes kept; larger content cannot be sent a second time
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class ClientContent:
+    """Reads the content of `request` once, and gives it out again from what it kept."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self._kept = bytearray()
+        self._ended = not request.body_exists
+        self._continued = False
+        self._turn = asyncio.Lock()  # a replay begins when the first sending has let go
+        self.exists = request.body_exists
+        self.length = request.content_length  # None where the client sends chunks
+        self.replayable = True
+        self.failure: SidekeyError | None = None
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole content, or raise `ContentTooLarge` past `limit` bytes."""
+        too_large = ContentTooLarge(
+            f"content that a credential goes into may have {limit} bytes",
+            fix="send less at once, or raise max_size of the body rule",
+        )
+        if (self._request.content_length or 0) > limit:
+            raise too_large
+        content = bytearray()
+        async for chunk in self._rest():
+            content += chunk
+            if len(content) > limit:
+                raise too_large
+        return bytes(content)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the content: what was kept of it first, then the rest from the client."""
+        async with self._turn:
+            if self._kept:
+                yield bytes(self._kept)
+            async for chunk in self._rest():
+                self._keep(chunk)
+                yield chunk
+
+    def _keep(self, chunk: bytes) -> None:
+        if self.replayable and len(self._kept) + len(chunk) <= REPLAY_LIMIT:
+            self._kept += chunk
+        else:
+            self.replayable = False
+            self._kept.clear()
+
+    async def _rest(self) -> AsyncIterator[bytes]:
+        if not self._ended:
+            await self._invite()
+        while not self._ended:
+            chunk = await self._request.content.readany()
+            if chunk:
+                yield chunk
+            else:
+                self._ended = True
+
+    async def _invite(self) -> None:
+        """Answer `Expect: 100-continue` now: every check has passed, and content is wanted."""
+        expected = self._request.headers.get("Expect", "").lower()
+        if expected == "100-continue" and not self._continued:
+            self._continued = True
+            await self._request.writer.write(CONTINUE)
+            self._request.writer.output_size = 0  # the interim answer is not the answer's beginning
+
+
+async def filtered(
+    chunks: AsyncIterator[bytes], filters: tuple[Callable[[], ContentFilter], ...]
+) -> AsyncIterator[bytes]:
+    """Yield `chunks` after they went through fresh filters."""
+    stages = [begin() for begin in filters]
+    async for chunk in chunks:
+        passed = chunk
+        for stage in stages:
+            passed = stage.feed(passed)
+        if passed:
+            yield passed
+    rest = b""
+    for stage in stages:
+        rest = (stage.feed(rest) if rest else b"") + stage.finish()
+    if rest:
+        yield rest

@@ -1,0 +1,85 @@
+"""Header fields in and out: what never passes a proxy, and what must not pass this one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
+
+HOP_BY_HOP = frozenset(  # RFC 9110 7.6.1, and those that older software still sends
+    {
+        "connection",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+REWRITTEN = frozenset({"host", "content-length", "expect"})  # ours to say on the next connection
+FROM_BROWSERS = frozenset({"cookie", "origin", "referer"})  # one origin serves every upstream
+ABOUT_THE_CLIENT = frozenset({"forwarded", "via", "x-real-ip", "x-original-url", "x-rewrite-url"})
+CREDENTIALS = frozenset({"authorization"})
+TO_BROWSERS = frozenset({"set-cookie", "set-cookie2", "timing-allow-origin"})
+OURS = frozenset({"sidekey-error"})  # tells our answers from the upstream's, so only we may set it
+PROTECTED = frozenset(  # a client that lists these in Connection must not make them vanish
+    {"authorization", "cache-control", "content-length", "content-type", "cookie", "host"}
+)
+
+
+def request_fields(received: CIMultiDictProxy[str], *, keep_credentials: bool) -> CIMultiDict[str]:
+    """Return the client's end-to-end fields, in order, with every duplicate.
+
+    `Authorization` goes unless `keep_credentials`: it was never meant for the upstream's owner.
+    """
+    dropped = HOP_BY_HOP | REWRITTEN | FROM_BROWSERS | ABOUT_THE_CLIENT | _nominated(received)
+    if not keep_credentials:
+        dropped |= CREDENTIALS
+    return CIMultiDict(
+        (name, value)
+        for name, value in received.items()
+        if name.lower() not in dropped
+        and not name.lower().startswith(("sec-fetch-", "x-forwarded-"))
+        and _sendable(value)
+    )
+
+
+def response_fields(received: MultiMapping[str]) -> CIMultiDict[str]:
+    """Return the upstream's end-to-end fields, in order, with every duplicate.
+
+    CORS fields go: `Access-Control-Allow-Origin: *` would open answers that our credential bought
+    to every web page. Cookies go: all upstreams share one origin here.
+    """
+    dropped = HOP_BY_HOP | TO_BROWSERS | OURS | _nominated(received)
+    return CIMultiDict(
+        (name, value)
+        for name, value in received.items()
+        if name.lower() not in dropped
+        and not name.lower().startswith("access-control-")
+        and _sendable(value)
+    )
+
+
+def _nominated(received: MultiMapping[str]) -> frozenset[str]:
+    """Return the fields that Connection declares to be hop-by-hop."""
+    listed = (name.strip().lower() for name in ",".join(_all(received, "Connection")).split(","))
+    return frozenset(listed) - PROTECTED
+
+
+def _all(received: MultiMapping[str], name: str) -> Iterable[str]:
+    return received.getall(name, ())
+
+
+def _sendable(value: str) -> bool:
+    """Tell whether the value survives being written; control bytes would mis-frame a message."""
+    return not any(_unwritable(character) for character in value)
+
+
+def _unwritable(character: str) -> bool:
+    if character < " ":
+        return character != "\t"
+    return character == "\x7f" or "\ud800" <= character <= "\udfff"

@@ -1,0 +1,171 @@
+"""The straight line of one request, from the client's message to the client's answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+
+from proxy.credentials.token import Token
+from proxy.errors import CredentialExhausted, NotAllowed, SidekeyError, UpstreamError
+from proxy.events import Observer, RequestAborted, RequestForwarded
+from proxy.gateway.access import Access, content_of
+from proxy.gateway.answer import ForwardedResponse, pass_on
+from proxy.gateway.content import ClientContent
+from proxy.gateway.fields import request_fields
+from proxy.gateway.target import Target
+from proxy.gateway.upstream import UpstreamConnections, UpstreamResponse
+from proxy.gateway.websocket import HANDSHAKE, wants_websocket
+from proxy.injection import (
+    content_limit,
+    credentials_present,
+    inject,
+    needs_token,
+    strip_credentials,
+)
+from proxy.injection.request import OutgoingRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """The upstream's answer that the client will get, and how it came about."""
+
+    response: UpstreamResponse
+    replayed: bool = False
+    rejected: bool = False
+
+
+class Forwarding:
+    """Forwards requests to one upstream."""
+
+    def __init__(self, upstream: UpstreamConnections, observe: Observer) -> None:
+        self._upstream = upstream
+        self._settings = upstream.settings
+        self._source = upstream.source
+        self._access = Access(upstream.settings, upstream.source.provider)
+        self._observe = observe
+
+    async def forward(
+        self, request: web.BaseRequest, target: Target, request_id: str
+    ) -> web.StreamResponse:
+        """Answer `request` with what the upstream says.
+
+        Raises `SidekeyError` as long as the answer has not begun; afterwards an error can only cut
+        the client's connection.
+        """
+        begun = time.monotonic()
+        path = self._upstream.base_path + target.path
+        local = self._access.local_answer(request.method, path)
+        if local is not None:
+            return web.Response(
+                status=local.status, body=content_of(local), content_type="application/json"
+            )
+        self._access.check(request.method, path)
+        content = ClientContent(request)
+        exchanged = await self._exchange(await self._prepare(request, target, content), content)
+        response = ForwardedResponse.of(exchanged.response, rejected=exchanged.rejected)
+        forwarded = RequestForwarded(
+            request_id=request_id,
+            upstream=self._upstream.name,
+            method=request.method,
+            path=request.raw_path.partition("?")[0],
+            status=response.status,
+            seconds=0.0,
+            replayed=exchanged.replayed,
+            rejected=exchanged.rejected,
+        )
+        try:
+            await pass_on(request, exchanged.response, response)
+            self._observe(replace(forwarded, seconds=time.monotonic() - begun))
+        except (UpstreamError, ConnectionError) as error:
+            if not response.prepared:
+                raise
+            self._abort(request, forwarded, error)
+        finally:
+            await exchanged.response.close()
+        return response
+
+    async def _prepare(
+        self, request: web.BaseRequest, target: Target, content: ClientContent
+    ) -> OutgoingRequest:
+        """Strip first, so that nothing that the client sends can undo what is injected last."""
+        passes = self._settings.client_credential == "pass"
+        headers = request_fields(request.headers, keep_credentials=passes)
+        if wants_websocket(request.headers):
+            headers.update(HANDSHAKE)
+        outgoing = OutgoingRequest(
+            method=request.method,
+            base=self._upstream.base_path,
+            path=target.path,
+            query=target.query,
+            headers=headers,
+            has_content=content.exists,
+        )
+        if self._settings.client_credential == "reject" and self._has_credential(outgoing):
+            raise NotAllowed("the client sent a credential of its own, and this upstream has one")
+        if not self._passes(outgoing):
+            outgoing = strip_credentials(outgoing, self._settings.inject)
+            limit = content_limit(outgoing, self._settings.inject)
+            if limit is not None:
+                outgoing = outgoing.with_content(await content.read(limit))
+        return outgoing
+
+    async def _exchange(self, outgoing: OutgoingRequest, content: ClientContent) -> Exchanged:
+        """Send with the current token; after one rejection renew it and send once more."""
+        if self._passes(outgoing):
+            return Exchanged(await self._upstream.send(outgoing, content))
+        if not needs_token(outgoing, self._settings.inject):
+            return Exchanged(await self._inject_and_send(outgoing, None, content))
+        token = await self._source.token()
+        response = await self._inject_and_send(outgoing, token, content)
+        if not await response.is_rejection(self._settings.reject_on):
+            return Exchanged(response)
+        try:
+            fresh = await self._renewed(token, content)
+        except SidekeyError:
+            await response.close()
+            raise
+        if fresh is None:
+            return Exchanged(response, rejected=True)
+        await response.close()
+        response = await self._inject_and_send(outgoing, fresh, content)
+        rejected = await response.is_rejection(self._settings.reject_on)
+        return Exchanged(response, replayed=True, rejected=rejected)
+
+    async def _renewed(self, rejected: Token, content: ClientContent) -> Token | None:
+        """Return a token that is worth a second try, `None` if the first answer has to stand."""
+        try:
+            if not content.replayable:
+                self._source.reject(rejected)  # the next request will renew it
+                return None
+            fresh = await self._source.token(rejected=rejected)
+        except CredentialExhausted:
+            return None
+        return fresh if fresh.value != rejected.value else None
+
+    async def _inject_and_send(
+        self, outgoing: OutgoingRequest, token: Token | None, content: ClientContent
+    ) -> UpstreamResponse:
+        value = token.value if token is not None else None
+        return await self._upstream.send(inject(outgoing, self._settings.inject, value), content)
+
+    def _has_credential(self, outgoing: OutgoingRequest) -> bool:
+        return credentials_present(outgoing, self._settings.inject)
+
+    def _passes(self, outgoing: OutgoingRequest) -> bool:
+        """Tell whether the client's own credential goes through in place of ours."""
+        return self._settings.client_credential == "pass" and self._has_credential(outgoing)
+
+    def _abort(
+        self, request: web.BaseRequest, forwarded: RequestForwarded, error: Exception
+    ) -> None:
+        """Cut the connection: a proper end would turn half an answer into a whole one."""
+        if request.transport is not None:
+            request.transport.abort()
+        why = error.detail if isinstance(error, SidekeyError) else "the client left"
+        self._observe(
+            RequestAborted(
+                forwarded.request_id, forwarded.upstream, forwarded.method, forwarded.path, why
+            )
+        )

@@ -1,0 +1,99 @@
+"""Where every request enters: who sent it, what it wants, and what it gets if that fails."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from proxy.errors import BadTarget, NotAllowed, SidekeyError, UnknownUpstream
+from proxy.events import Observer, RequestRefused
+from proxy.gateway.forwarding import Forwarding
+from proxy.gateway.guard import Listener, check_host, check_site
+from proxy.gateway.problems import problem
+from proxy.gateway.target import Target, parse, split_prefix
+
+OWN_PREFIX = "_sidekey"
+OWN_HOST_SUFFIX = ".localhost"
+REFUSED_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})  # TRACE would echo the credential
+
+Page = Callable[[], Awaitable[web.Response]]
+
+
+class Gateway:
+    """Leads requests to the upstreams by prefix, by own port, or by `NAME.localhost`."""
+
+    def __init__(
+        self,
+        forwardings: Mapping[str, Forwarding],
+        pages: Mapping[str, Page],
+        observe: Observer,
+    ) -> None:
+        self._forwardings = forwardings
+        self._pages = pages
+        self._observe = observe
+
+    def at(self, listener: Listener) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        """Return what answers the requests of `listener`."""
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._answer(request, listener)
+
+        return answer
+
+    async def _answer(self, request: web.BaseRequest, listener: Listener) -> web.StreamResponse:
+        request_id = secrets.token_hex(8)
+        name: str | None = None
+        try:
+            host = check_host(request.headers, listener)
+            check_site(request.headers)
+            if request.method in REFUSED_METHODS:
+                raise NotAllowed(f"{request.method} is refused")
+            target = parse(request.raw_path)
+            own = self._own_page(target)
+            if own is not None:
+                return await own()
+            name, rest = self._route(listener, host, target)
+            return await self._forwarding(name).forward(request, rest, request_id)
+        except SidekeyError as error:
+            return self._refuse(request, error, name, request_id)
+
+    def _own_page(self, target: Target) -> Page | None:
+        prefix, rest = split_prefix(target)
+        if prefix != OWN_PREFIX:
+            return None
+        page = self._pages.get(rest.path)
+        if page is None:
+            raise UnknownUpstream(f"sidekey has no page {target.path}")
+        return page
+
+    def _route(self, listener: Listener, host: str, target: Target) -> tuple[str, Target]:
+        if listener.upstream is not None:
+            return listener.upstream, target
+        if host.endswith(OWN_HOST_SUFFIX):
+            return host.removesuffix(OWN_HOST_SUFFIX), target
+        return split_prefix(target)
+
+    def _forwarding(self, name: str) -> Forwarding:
+        if name not in self._forwardings:
+            known = ", ".join(f"/{known}/" for known in self._forwardings)
+            raise UnknownUpstream("no upstream has this route", fix=f"call one of {known}")
+        return self._forwardings[name]
+
+    def _refuse(
+        self, request: web.BaseRequest, error: SidekeyError, name: str | None, request_id: str
+    ) -> web.Response:
+        error.upstream = name if name in self._forwardings else None
+        self._observe(
+            RequestRefused(
+                request_id=request_id,
+                upstream=error.upstream,
+                method=request.method,
+                path="" if isinstance(error, BadTarget) else request.raw_path.partition("?")[0],
+                status=error.status,
+                slug=error.slug,
+                detail=error.detail,
+            )
+        )
+        return problem(error, request_id)

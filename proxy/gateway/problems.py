@@ -1,0 +1,35 @@
+"""ProxyError -> problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from aiohttp import web
+
+from proxy.errors import SidekeyError
+
+ERROR_FIELD = "Sidekey-Error"
+
+
+def problem(error: SidekeyError, request_id: str) -> web.Response:
+    """Return the answer that says what went wrong, whose fault it is, and what to do."""
+    members = {
+        "type": f"urn:sidekey:problem:{error.slug}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "upstream": error.upstream,
+        "fix": error.fix,
+        "request_id": request_id,
+    }
+    said = {name: value for name, value in members.items() if value is not None}
+    headers = {ERROR_FIELD: error.slug, "Cache-Control": "no-store"}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    return web.Response(
+        status=error.status,
+        body=json.dumps(said, ensure_ascii=False).encode() + b"\n",
+        headers=headers,
+        content_type="application/problem+json",
+    )

@@ -1,0 +1,193 @@
+"""Connections to one upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from urllib.parse import urlsplit
+
+import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from proxy.config.models import Rejection, Upstream
+from proxy.connections import forward_proxy, open_session
+from proxy.credentials.exchange import reason
+from proxy.credentials.source import Source
+from proxy.errors import SidekeyError, UpstreamTimeout, UpstreamUnreachable
+from proxy.gateway.content import ClientContent, filtered
+from proxy.injection.request import OutgoingRequest
+from proxy.notation import origin_of
+
+PEEK_LIMIT = 16 * 1024  # bytes of an answer that a `contains` condition looks at
+
+
+class UpstreamResponse:
+    """The upstream's answer: its head, and its content as it comes."""
+
+    def __init__(
+        self, answer: aiohttp.ClientResponse, sending: AsyncGenerator[bytes, None] | None
+    ) -> None:
+        self._answer = answer
+        self._sending = sending
+        self._head = b""
+
+    @property
+    def status(self) -> int:
+        return self._answer.status
+
+    @property
+    def reason(self) -> str:
+        return self._answer.reason or ""
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        return self._answer.headers
+
+    @property
+    def connection(self) -> aiohttp.connector.Connection | None:
+        """The connection, for an answer that ends HTTP on it (101)."""
+        return self._answer.connection
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the content as it comes. Raises `UpstreamError` if it ends too early."""
+        if self._head:
+            yield self._head
+        with _upstream_errors():
+            async for chunk in self._answer.content.iter_any():
+                yield chunk
+
+    async def is_rejection(self, rules: tuple[Rejection, ...]) -> bool:
+        """Tell whether the upstream says that the token is no longer good."""
+        candidates = [rule for rule in rules if rule.status == self.status]
+        if any(rule.contains is None for rule in candidates):
+            return True
+        if not candidates or "json" not in self.headers.get("Content-Type", "").lower():
+            return False
+        with _upstream_errors():
+            text = await self._peek()
+        return any(rule.contains is not None and rule.contains in text for rule in candidates)
+
+    async def close(self) -> None:
+        """Let go of the answer and of content that is still being sent."""
+        self._answer.close()
+        if self._sending is not None:
+            await asyncio.sleep(0)
+            with contextlib.suppress(RuntimeError):  # already being closed by the one who sent it
+                await self._sending.aclose()
+
+    def release(self) -> None:
+        """Give the connection back; it is closed if the answer was not read to its end."""
+        self._answer.release()
+
+    async def _peek(self) -> str:
+        while len(self._head) < PEEK_LIMIT:
+            chunk = await self._answer.content.read(PEEK_LIMIT - len(self._head))
+            if not chunk:
+                break
+            self._head += chunk
+        return _inflated(self._head, self.headers).decode(errors="replace")
+
+
+def _inflated(content: bytes, headers: CIMultiDictProxy[str]) -> bytes:
+    """Return the beginning of the content without its coding, as far as it can be read."""
+    if headers.get("Content-Encoding", "").lower() not in ("gzip", "x-gzip", "deflate"):
+        return content
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(content, PEEK_LIMIT)
+    except zlib.error:
+        return b""
+
+
+class UpstreamConnections:
+    """Sends requests to the upstream `name`, and to no other origin."""
+
+    def __init__(self, name: str, settings: Upstream, source: Source) -> None:
+        self.name = name
+        self.settings = settings
+        self.source = source
+        self.base_path = urlsplit(settings.base_url).path
+        self._origin = origin_of(settings.base_url)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, request: OutgoingRequest, content: ClientContent) -> UpstreamResponse:
+        """Send `request`, with its own content or the client's, and return the answer's head.
+
+        Follows no redirect. Raises `UpstreamError`, and `ClientError` where the content turns out
+        to have no place for the credential.
+        """
+        headers = request.headers.copy()
+        sending = _sending(request, content, headers)
+        with _upstream_errors(content):
+            answer = await self._opened().request(
+                request.method,
+                self._url(request),
+                headers=headers,
+                data=sending if sending is not None else request.content or None,
+                allow_redirects=False,
+                proxy=forward_proxy(self._origin),
+            )
+        return UpstreamResponse(answer, sending)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _url(self, request: OutgoingRequest) -> URL:
+        query = f"?{request.query}" if request.query else ""
+        url = f"{self._origin}{request.full_path or '/'}{query}"
+        return URL(url, encoded=True)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            timeouts = self.settings.timeouts
+            self._session = open_session(
+                aiohttp.ClientTimeout(
+                    total=None,
+                    sock_connect=timeouts.connect.total_seconds(),
+                    sock_read=timeouts.read.total_seconds(),
+                )
+            )
+        return self._session
+
+
+def _sending(
+    request: OutgoingRequest, content: ClientContent, headers: CIMultiDict[str]
+) -> AsyncGenerator[bytes, None] | None:
+    """Return the content that streams from the client, and declare its length if it has one."""
+    if request.content is not None or not content.exists:
+        return None
+    chunks = content.stream()
+    if request.filters:
+        chunks = filtered(chunks, request.filters)
+    elif content.length is not None:
+        headers["Content-Length"] = str(content.length)
+    return _watched(chunks, content)
+
+
+async def _watched(
+    chunks: AsyncIterator[bytes], content: ClientContent
+) -> AsyncGenerator[bytes, None]:
+    """Yield `chunks`, and note our own error: aiohttp reports it as a broken connection."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except SidekeyError as error:
+        content.failure = error
+        raise
+
+
+@contextlib.contextmanager
+def _upstream_errors(content: ClientContent | None = None) -> Iterator[None]:
+    """Turn aiohttp's errors, whose texts hold URLs, into ours."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise UpstreamTimeout("the upstream did not answer in time") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        if content is not None and content.failure is not None:
+            raise content.failure from None
+        raise UpstreamUnreachable(f"the upstream: {reason(error)}") from None

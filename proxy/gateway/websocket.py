@@ -1,0 +1,105 @@
+"""Upgraded connections: after the upstream's 101 both sides are joined, byte for byte.
+
+Frames, fragments, pings and close codes pass untouched, because nobody here reads them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp.client_proto
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from proxy.errors import UpstreamUnreachable
+from proxy.gateway.upstream import UpstreamResponse
+
+HANDSHAKE = CIMultiDict([("Connection", "Upgrade"), ("Upgrade", "websocket")])
+
+
+def wants_websocket(headers: CIMultiDictProxy[str]) -> bool:
+    """Tell whether the client asks for a websocket (RFC 6455 4.2.1)."""
+    upgrade = headers.get("Upgrade", "").strip().lower()
+    options = [option.strip() for option in headers.get("Connection", "").lower().split(",")]
+    return upgrade == "websocket" and "upgrade" in options
+
+
+class _Tail:
+    """Collects what the other side sent before the connections were joined."""
+
+    def __init__(self) -> None:
+        self.received = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.received += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """aiohttp calls this when the connection is lost; nothing is left to do."""
+
+
+class _End(asyncio.Protocol):
+    """One end of the tunnel: what arrives here is written to the other end.
+
+    A slow reader at the other end pauses reading here, so memory stays bounded.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.former = transport.get_protocol()
+        self.closed = asyncio.get_running_loop().create_future()
+        self.other: _End | None = None
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None and not self.other.transport.is_closing():
+            self.other.transport.write(data)
+
+    def pause_writing(self) -> None:
+        if self.other is not None and not self.other.transport.is_closing():
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other is not None and not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.former.connection_lost(exc)
+        if not self.closed.done():
+            self.closed.set_result(None)
+        if self.other is not None:
+            self.other.transport.close()
+
+
+def _collect(protocol: Any, tail: _Tail) -> None:
+    """Move the bytes that aiohttp has read past the handshake into `tail`.
+
+    `set_parser` asks for aiohttp's own reader; all it uses are the two methods above.
+    The client's protocol wants one more argument than the server's.
+    """
+    if isinstance(protocol, aiohttp.client_proto.ResponseHandler):
+        protocol.set_parser(tail, None)
+    else:
+        protocol.set_parser(tail)
+
+
+async def join(request: web.BaseRequest, answer: UpstreamResponse) -> None:
+    """Join client and upstream until one of them leaves. The client has had its 101 already."""
+    connection = answer.connection
+    if connection is None or connection.transport is None or request.transport is None:
+        raise UpstreamUnreachable("the connection was lost during the handshake")
+    ours, theirs = request.transport, connection.transport
+    from_client, from_upstream = _Tail(), _Tail()
+    for protocol, tail in ((request.protocol, from_client), (connection.protocol, from_upstream)):
+        _collect(protocol, tail)
+    client_end, upstream_end = _End(ours), _End(theirs)
+    client_end.other, upstream_end.other = upstream_end, client_end
+    for end in (client_end, upstream_end):
+        end.transport.set_protocol(end)
+    upstream_end.transport.write(from_client.received)
+    client_end.transport.write(from_upstream.received)
+    try:
+        await asyncio.wait({client_end.closed, upstream_end.closed})
+    finally:
+        for end in (client_end, upstream_end):
+            end.transport.close()

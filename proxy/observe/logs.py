@@ -1,0 +1,81 @@
+"""Events as log lines: coloured on a terminal, JSON otherwise."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from dataclasses import asdict
+from typing import Any, TextIO
+
+import structlog
+
+from proxy.events import (
+    Event,
+    Observer,
+    RequestAborted,
+    RequestForwarded,
+    RequestRefused,
+    TokenDropped,
+    TokenFailed,
+    TokenNotStored,
+)
+
+WARNINGS = (RequestAborted, RequestRefused, TokenDropped, TokenFailed, TokenNotStored)
+
+
+def configure(stream: TextIO = sys.stderr) -> None:
+    """Send the log of sidekey, aiohttp and asyncio to `stream`, one line a fact."""
+    pretty = stream.isatty()
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if pretty else "iso", utc=not pretty),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    rendering: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if pretty:
+        rendering.append(
+            structlog.dev.ConsoleRenderer(
+                colors="NO_COLOR" not in os.environ,
+                exception_formatter=structlog.dev.plain_traceback,  # rich ones show local variables
+            )
+        )
+    else:
+        rendering += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering)
+    )
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+
+
+def log_observer() -> Observer:
+    """Return an observer that logs every event under its own name, such as `token.acquired`."""
+    logger = structlog.get_logger("sidekey")
+
+    def observe(event: Event) -> None:
+        log = logger.warning if isinstance(event, WARNINGS) else logger.info
+        log(event_name(event), **_said(event))
+
+    return observe
+
+
+def event_name(event: Event) -> str:
+    """Return the name of an event: `TokenAcquired` is `token.acquired`."""
+    return ".".join(re.findall("[A-Z][a-z]+", type(event).__name__)).lower()
+
+
+def _said(event: Event) -> dict[str, Any]:
+    """Return the event's facts that say something, ready for JSON."""
+    facts = {name: value for name, value in asdict(event).items() if value not in (None, False)}
+    if isinstance(event, RequestForwarded):
+        facts["seconds"] = round(event.seconds, 4)
+    if "expires_at" in facts:
+        facts["expires_at"] = facts["expires_at"].isoformat(timespec="seconds")
+    return facts

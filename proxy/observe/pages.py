@@ -1,0 +1,41 @@
+"""sidekey's own pages under `/_sidekey/`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiohttp import web
+
+from proxy.credentials.source import Source
+from proxy.observe.status import SERVING, Status, as_json, status_of
+
+Page = Callable[[], Awaitable[web.Response]]
+
+
+def own_pages(sources: Iterable[Source]) -> dict[str, Page]:
+    """Return the pages by their path below the prefix."""
+    watched = tuple(sources)
+
+    async def statuses() -> list[Status]:
+        return [await status_of(source) for source in watched]
+
+    async def healthz() -> web.Response:
+        return _answer({"status": "ok"})
+
+    async def readyz() -> web.Response:
+        """Say whether any upstream can serve: one that waits for a login stops no other."""
+        states = {status.upstream: status.state for status in await statuses()}
+        ready = any(state in SERVING for state in states.values())
+        return _answer({"ready": ready, "upstreams": states}, 200 if ready else 503)
+
+    async def status() -> web.Response:
+        return web.Response(text=as_json(await statuses()), content_type="application/json")
+
+    return {"/healthz": healthz, "/readyz": readyz, "/status": status}
+
+
+def _answer(members: dict[str, object], status: int = 200) -> web.Response:
+    return web.Response(
+        status=status, text=json.dumps(members) + "\n", content_type="application/json"
+    )
