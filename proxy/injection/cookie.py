@@ -1,0 +1,54 @@
+"""A credential in a cookie. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from multidict import CIMultiDict
+from pydantic import Field
+
+from proxy.injection.request import OutgoingRequest
+from proxy.injection.rule import FieldName, Injector, sendable
+
+
+class Cookie(Injector):
+    """Sets one cookie, in place of every cookie of that name that the client sent.
+
+    The client's other cookies stay, in one field: RFC 6265 5.4 allows no second one.
+    """
+
+    place: Literal["cookie"] = Field(alias="in")
+    name: FieldName
+
+    def strip(self, request: OutgoingRequest) -> OutgoingRequest:
+        if not self.present(request):
+            return request
+        fields = request.headers.getall("Cookie")
+        kept = [pair for pair in _pairs(fields) if _name(pair) != self.name]
+        return request.with_headers(_with_cookies(request.headers, kept))
+
+    def present(self, request: OutgoingRequest) -> bool:
+        return any(
+            _name(pair) == self.name for pair in _pairs(request.headers.getall("Cookie", []))
+        )
+
+    def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:
+        own = f"{self.name}={sendable(value, 'cookie', excluded=';')}"
+        fields = [field for field in request.headers.getall("Cookie", []) if field.strip()]
+        return request.with_headers(_with_cookies(request.headers, [*fields, own]))
+
+
+def _pairs(fields: list[str]) -> list[str]:
+    return [pair.strip() for field in fields for pair in field.split(";") if pair.strip()]
+
+
+def _name(pair: str) -> str:
+    return pair.partition("=")[0].strip()
+
+
+def _with_cookies(headers: CIMultiDict[str], pairs: list[str]) -> CIMultiDict[str]:
+    headers = headers.copy()
+    headers.popall("Cookie", None)
+    if pairs:
+        headers["Cookie"] = "; ".join(pairs)
+    return headers

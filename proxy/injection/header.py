@@ -1,0 +1,62 @@
+"""A credential in a header field. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from multidict import CIMultiDict
+from pydantic import AfterValidator, Field
+
+from proxy.injection.request import OutgoingRequest
+from proxy.injection.rule import FieldName, Injector, sendable
+
+# RFC 9110 7.6.1 and what frames or routes the message: sidekey sets these itself.
+RESERVED = frozenset(
+    {
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def _check_not_reserved(name: str) -> str:
+    if _folded(name) in RESERVED:
+        raise ValueError("this field belongs to the connection or the content, not to a credential")
+    return name
+
+
+def _folded(name: str) -> str:
+    # CGI, WSGI and nginx read X_Api_Key as X-Api-Key: both are the same slot.
+    return name.lower().replace("_", "-")
+
+
+class Header(Injector):
+    """Sets one header field, in place of every field of that name that the client sent."""
+
+    place: Literal["header"] = Field(alias="in")
+    name: Annotated[FieldName, AfterValidator(_check_not_reserved)]
+
+    def strip(self, request: OutgoingRequest) -> OutgoingRequest:
+        slot = _folded(self.name)
+        kept = [(name, value) for name, value in request.headers.items() if _folded(name) != slot]
+        return request.with_headers(CIMultiDict(kept))
+
+    def present(self, request: OutgoingRequest) -> bool:
+        slot = _folded(self.name)
+        return any(_folded(name) == slot for name in request.headers)
+
+    def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:
+        headers = request.headers.copy()
+        headers[self.name] = sendable(value, "header field")
+        return request.with_headers(headers)

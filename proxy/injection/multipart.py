@@ -1,0 +1,158 @@
+"""One part put into multipart/form-data while it streams. Pure.
+
+Source: RFC 2046 5.1.1 (the grammar), RFC 7578 (form-data).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from proxy.errors import ContentNotInjectable
+from proxy.injection.media import parameters
+
+HEAD_LIMIT = 16 * 1024  # bytes of one delimiter line with the part's header fields
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+_DELIMITER_END = re.compile(rb"--|[ \t]*\r\n")
+_DELIMITER_UNFINISHED = re.compile(rb"-?|[ \t]*\r?")
+_FOLDED_LINE = re.compile(rb"\r?\n[ \t]+")
+
+
+def boundary_of(content_type: str) -> str:
+    """Return the boundary parameter; raise `ContentNotInjectable` if there is no usable one."""
+    found = parameters(content_type, "boundary")
+    if len(found) != 1 or not _BOUNDARY.fullmatch(found[0]):
+        raise ContentNotInjectable(
+            "the Content-Type multipart/form-data has no valid boundary parameter",
+            fix="let the client library set Content-Type itself",
+        )
+    return found[0]
+
+
+class MultipartFilter:
+    """Puts our part before all others and drops every part of the same name.
+
+    First and only, because Misskey up to 2025.11.1 does not see a credential that arrives after
+    the file, nor one that stands there twice. All other bytes pass as they are. Needs memory for
+    one chunk and `HEAD_LIMIT` more; time is linear in the size of the content.
+    """
+
+    def __init__(self, boundary: str, name: str, value: str) -> None:
+        self._name = name
+        self._delimiter = b"\r\n--" + boundary.encode()
+        disposition = f'\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}'
+        self._own_part = self._delimiter + disposition.encode()
+        # The first delimiter may stand at the very start; an invisible line break before it makes
+        # it look like the others.
+        self._buffer = bytearray(b"\r\n")
+        self._invisible = 2
+        self._passing = True
+        self._searched = 0
+        self._step: Callable[[bytearray], bool] = self._content
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next bytes, return what is ready to go.
+
+        Raises `ContentNotInjectable` if the header fields of a part are over `HEAD_LIMIT`.
+        """
+        self._buffer += chunk
+        ready = bytearray()
+        while self._step(ready):
+            pass
+        hidden = min(self._invisible, len(ready))
+        self._invisible -= hidden
+        return bytes(memoryview(ready)[hidden:])
+
+    def finish(self) -> bytes:
+        """Return nothing more; raise `ContentNotInjectable` if the final boundary never came."""
+        if self._step != self._epilogue:
+            raise ContentNotInjectable(
+                "the multipart content ends without its final boundary",
+                fix="compare the boundary in Content-Type with the one in the content",
+            )
+        return b""
+
+    # Each step returns whether it made way for another; if not, it waits for more bytes.
+
+    def _content(self, ready: bytearray) -> bool:
+        """The preamble or the content of a part, up to what looks like a delimiter."""
+        found = self._buffer.find(self._delimiter)
+        if found < 0:
+            self._take(len(self._buffer) - len(self._delimiter) + 1, ready)
+            return False
+        self._take(found, ready)
+        self._step = self._delimiter_end
+        return True
+
+    def _delimiter_end(self, ready: bytearray) -> bool:
+        """What follows `--boundary`: a line break, `--`, or other text, then it was content."""
+        start = len(self._delimiter)
+        end = _DELIMITER_END.match(self._buffer, start)
+        if end is None and _DELIMITER_UNFINISHED.fullmatch(self._buffer, start):
+            self._check_head(len(self._buffer))
+            return False
+        if end is None:
+            self._take(len(b"\r\n"), ready)
+            self._step = self._content
+        elif end.group() == b"--":
+            self._begin_part(ready, passing=True)
+            self._step = self._epilogue
+        else:
+            self._searched = start
+            self._step = self._head
+        return True
+
+    def _head(self, ready: bytearray) -> bool:
+        """The delimiter line and the part's header fields, up to the empty line."""
+        end = self._buffer.find(b"\r\n\r\n", self._searched)
+        self._check_head(len(self._buffer) if end < 0 else end)
+        if end < 0:
+            self._searched = max(self._searched, len(self._buffer) - 3)
+            return False
+        fields = bytes(self._buffer[len(self._delimiter) : end])
+        self._begin_part(ready, passing=not _is_called(fields, self._name))
+        # The empty line's own line break may already belong to the next delimiter.
+        self._take(end + 2, ready)
+        self._step = self._content
+        return True
+
+    def _epilogue(self, ready: bytearray) -> bool:
+        """The final boundary and what follows it."""
+        self._take(len(self._buffer), ready)
+        return False
+
+    def _begin_part(self, ready: bytearray, *, passing: bool) -> None:
+        ready += self._own_part
+        self._own_part = b""  # only before the first
+        self._passing = passing
+
+    def _check_head(self, size: int) -> None:
+        if size > HEAD_LIMIT:
+            raise ContentNotInjectable(
+                f"the header fields of a part are over {HEAD_LIMIT} bytes",
+                fix="send shorter header fields in the parts of the multipart content",
+            )
+
+    def _take(self, size: int, ready: bytearray) -> None:
+        if size <= 0:
+            return
+        if self._passing:
+            ready += memoryview(self._buffer)[:size]
+        del self._buffer[:size]
+
+
+def _is_called(fields: bytes, name: str) -> bool:
+    """Tell whether a part's header fields give it `name`, in any spelling that a server may read.
+
+    `name*` (RFC 8187) is not allowed in form-data (RFC 7578 4.2), but busboy and others read it.
+    """
+    for line in _FOLDED_LINE.sub(b" ", fields).splitlines():
+        key, _, value = line.decode(errors="replace").partition(":")
+        if key.strip().lower() != "content-disposition":
+            continue
+        plain = parameters(value, "name")
+        extended = [unquote(text.split("'", 2)[-1]) for text in parameters(value, "name*")]
+        if name in plain + extended:
+            return True
+    return False
