@@ -1,0 +1,64 @@
+"""Serves the product in a test, from a real configuration text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from proxy.app import Running, open_store, running
+from proxy.config import load
+from proxy.credentials.source import Source
+from proxy.credentials.stores.base import Store
+from proxy.events import Event
+
+BEGINNING = "listen: {port: 0}\nstore: {type: memory}\n"
+
+
+@dataclass(frozen=True)
+class Sidekey:
+    """A running proxy, and the events that it told."""
+
+    running: Running
+    events: list[Event] = field(default_factory=list)
+
+    def url(self, upstream: str, rest: str = "") -> str:
+        """The URL at which a client reaches `rest` of an upstream."""
+        return self.running.urls[upstream] + rest
+
+    @property
+    def address(self) -> str:
+        """The origin of the main listener."""
+        return self.running.addresses[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    def source(self, upstream: str) -> Source:
+        return self.running.sources[upstream]
+
+    def told(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@asynccontextmanager
+async def sidekey(
+    folder: Path,
+    upstreams: str,
+    *,
+    environ: Mapping[str, str] | None = None,
+    beginning: str = BEGINNING,
+    store: Store | None = None,
+) -> AsyncIterator[Sidekey]:
+    """Serve `upstreams`, the YAML text below that key, on a free port, with tokens in memory."""
+    path = folder / "sidekey.yaml"
+    indented = "".join(f"  {line}\n" for line in upstreams.strip("\n").splitlines())
+    path.write_text(f"{beginning}upstreams:\n{indented}")
+    path.chmod(0o600)
+    settings = load(path, environ=environ or {}).settings
+    events: list[Event] = []
+    kept = store if store is not None else open_store(settings.store, environ or {})
+    async with running(settings, store=kept, observe=events.append) as proxy:
+        yield Sidekey(proxy, events)
