@@ -31,7 +31,7 @@ def read_object(response: TokenResponse, accepted: Iterable[int] = (200, 201)) -
         raise TokenEndpointUnreachable(
             f"the token endpoint answered {response.status}", retry_after=retry_after(response)
         )
-    answer = _parse(response.content)
+    answer = parse(response.content)
     if response.status not in accepted:
         raise GrantRejected(f"the token endpoint answered {response.status}{reason(answer)}")
     if not isinstance(answer, dict):
@@ -43,7 +43,8 @@ def read_object(response: TokenResponse, accepted: Iterable[int] = (200, 201)) -
     return answer
 
 
-def _parse(content: bytes) -> Any:
+def parse(content: bytes) -> Any:
+    """Return what the JSON `content` holds, `None` if it is no JSON."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
@@ -58,11 +59,12 @@ def reason(answer: Any) -> str:
     nested = answer.get("error")
     if isinstance(nested, Mapping):
         return reason(nested)
-    words = ", ".join(_printable(str(word)) for word in said if str(word))
+    words = ", ".join(printable(str(word)) for word in said if str(word))
     return f": {words}" if words else ""
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return at most 300 characters of a stranger's `text`, safe for a terminal and for a log."""
     return "".join(c for c in text if c.isprintable())[:300]
 
 
@@ -77,7 +79,7 @@ def pick(answer: Any, path: str) -> Any:
     for step in path.split("."):
         if isinstance(answer, Mapping):
             answer = answer.get(step)
-        elif isinstance(answer, list) and step.isdigit() and int(step) < len(answer):
+        elif isinstance(answer, list) and step.isdecimal() and int(step) < len(answer):
             answer = answer[int(step)]
         else:
             return None
@@ -105,22 +107,25 @@ def usable(value: str, path: str) -> Secret:
 def expiry(
     response: TokenResponse, token: Secret, *, expires_in: Any, default: timedelta | None
 ) -> datetime | None:
-    """Return when `token` expires: as answered, else by default; a JWT's `exp` if earlier."""
+    """Return when `token` expires: as answered, else by default; a JWT's `exp` if earlier.
+
+    An `exp` before the request was sent says that a clock is wrong, not that a new token is old.
+    """
     lifetime = seconds(expires_in)
     if lifetime is not None:
         default = timedelta(seconds=lifetime)
+    stated = None if default is None else response.sent_at + default
     claimed = jwt_expiry(token)
-    if default is None:
-        return claimed
-    stated = response.sent_at + default
-    return min(stated, claimed) if claimed is not None else stated
+    if claimed is None or claimed <= response.sent_at:
+        return stated
+    return claimed if stated is None else min(stated, claimed)
 
 
 def seconds(value: Any) -> float | None:
     """Return a lifetime in seconds from a number or a text (PayPal sends text); else `None`."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if isinstance(value, bool) or not math.isfinite(number) or not 0 < number < 1e9:
         return None
@@ -143,9 +148,9 @@ def moment(value: Any) -> datetime | None:
 def _iso_moment(text: str) -> datetime | None:
     try:
         parsed = datetime.fromisoformat(text)
-    except ValueError:
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def jwt_expiry(token: Secret) -> datetime | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, Self
 from urllib.parse import quote, urlencode
 
-from proxy.credentials.providers.answers import pick, read_object, token_at
+from proxy.credentials.providers.answers import pick, printable, read_object, token_at
 from proxy.credentials.providers.base import InteractiveProvider
 from proxy.credentials.token import Login, LoginFlow, Token, TokenFlow, TokenRequest
 from proxy.errors import LoginPending, LoginRequired
@@ -64,4 +64,4 @@ class MiAuth(InteractiveProvider):
 def user_of(answer: dict[str, object]) -> dict[str, str]:
     """Return the name of the account that approved."""
     username = pick(answer, "user.username")
-    return {"user": f"@{username}"} if isinstance(username, str) else {}
+    return {"user": f"@{printable(username)}"} if isinstance(username, str) else {}

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Literal, Self
 
-from proxy.credentials.providers.answers import pick, read_object, token_at
+from proxy.credentials.providers.answers import parse, pick, read_object, token_at
 from proxy.credentials.providers.base import InteractiveProvider
 from proxy.credentials.providers.miauth import LOGIN, user_of
 from proxy.credentials.secret import Secret
@@ -20,10 +20,9 @@ from proxy.credentials.token import (
     Token,
     TokenFlow,
     TokenRequest,
-    TokenResponse,
 )
 from proxy.errors import LoginPending, LoginRequired, TokenEndpointUnreachable
-from proxy.notation import BaseUrl, origin_of
+from proxy.notation import BaseUrl, check_url, origin_of
 
 
 class MisskeyApp(InteractiveProvider):
@@ -52,13 +51,13 @@ class MisskeyApp(InteractiveProvider):
         response = yield self._request("generate", {})
         answer = read_object(response)
         session, url = pick(answer, "token"), pick(answer, "url")
-        if not isinstance(session, str) or not isinstance(url, str):
+        if not isinstance(session, str) or not session or not _is_page(url):
             raise TokenEndpointUnreachable("auth/session/generate answered without token and url")
         return Login(url, state_name="token", state=session, finish=lambda: self._fetch(session))
 
     def _fetch(self, session: str) -> TokenFlow:
         response = yield self._request("userkey", {"token": session})
-        if _error_code(response) == "PENDING_SESSION":
+        if pick(parse(response.content), "error.code") == "PENDING_SESSION":  # status 400
             raise LoginPending("not approved yet")
         answer = read_object(response)
         access_token = token_at(answer, "accessToken").reveal()
@@ -75,9 +74,9 @@ class MisskeyApp(InteractiveProvider):
         )
 
 
-def _error_code(response: TokenResponse) -> object:
-    """Return the `code` of Misskey's error envelope, which comes with status 400."""
+def _is_page(url: object) -> bool:
+    """Tell whether a browser may open `url`: a server must not name a local file or a script."""
     try:
-        return pick(json.loads(response.content), "error.code")
+        return isinstance(url, str) and check_url(url) == url
     except ValueError:
-        return None
+        return False

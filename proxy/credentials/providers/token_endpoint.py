@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -27,6 +28,7 @@ from proxy.notation import Duration, Frozen, Status, Url
 
 Method = Annotated[str, StringConstraints(pattern=r"^(GET|POST|PUT|PATCH)$")]
 JsonPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
+_PLACE = re.compile(r"\{(\w+)\}")  # where a value goes
 
 
 class ClientAuth(Frozen):
@@ -54,17 +56,22 @@ class RequestShape(Frozen):
 
     def fill(self, values: Mapping[str, str]) -> TokenRequest:
         """Return the request with `{name}` replaced by the values of that name."""
-        headers = {name: _filled(value, values) for name, value in self.headers.items()}
+        content_type, content = self._content(values)
+        headers = {"Content-Type": content_type} if content_type else {}
+        headers = _overridden(headers, _filled(self.headers, values))
         if self.auth is not None:
-            headers["Authorization"] = basic(*(part.reveal() for part in self.auth.basic))
-        content = b""
-        if self.json_content is not None:
-            headers.setdefault("Content-Type", "application/json")
-            content = json.dumps(_filled(self.json_content, values), ensure_ascii=False).encode()
-        elif self.form is not None:
-            headers.setdefault("Content-Type", FORM)
-            content = urlencode(_filled(self.form, values)).encode()
+            user, password = self.auth.basic
+            authorization = basic(user.reveal(), password.reveal())
+            headers = _overridden(headers, {"Authorization": authorization})
         return TokenRequest(self.method, self._url(values), headers, content)
+
+    def _content(self, values: Mapping[str, str]) -> tuple[str | None, bytes]:
+        if self.json_content is not None:
+            filled = json.dumps(_filled(self.json_content, values), ensure_ascii=False)
+            return "application/json", filled.encode()
+        if self.form is not None:
+            return FORM, urlencode(_filled(self.form, values)).encode()
+        return None, b""
 
     def _url(self, values: Mapping[str, str]) -> str:
         if not self.query:
@@ -73,11 +80,15 @@ class RequestShape(Frozen):
         return self.url + separator + urlencode(_filled(self.query, values))
 
 
+def _overridden(headers: dict[str, str], by: dict[str, str]) -> dict[str, str]:
+    """Return both; where a name is in both, whatever its case, `by` wins."""
+    names = {name.lower() for name in by}
+    return {name: value for name, value in headers.items() if name.lower() not in names} | by
+
+
 def _filled(shape: Any, values: Mapping[str, str]) -> Any:
     if isinstance(shape, str):
-        for name, value in values.items():
-            shape = shape.replace("{" + name + "}", value)
-        return shape
+        return _PLACE.sub(lambda place: values.get(place[1], place[0]), shape)
     if isinstance(shape, Mapping):
         return {key: _filled(value, values) for key, value in shape.items()}
     if isinstance(shape, list):
@@ -168,7 +179,7 @@ class TokenEndpoint(Provider):
     ) -> datetime | None:
         if self.response.expires_at is not None:
             stated = moment(pick(answer, self.response.expires_at))
-            if stated is not None:
+            if stated is not None and stated > response.sent_at:
                 return stated
         expires_in = pick(answer, self.response.expires_in) if self.response.expires_in else None
         return expiry(response, token, expires_in=expires_in, default=self.lifetime)
