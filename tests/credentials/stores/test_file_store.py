@@ -6,24 +6,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import stat
-import subprocess
-import sys
-import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-import proxy
 from proxy.credentials.secret import Secret
 from proxy.credentials.stores.file import FileStore, default_folder
 from proxy.credentials.token import Token
 from proxy.errors import StoreError
 
-ROOT = Path(proxy.__file__).parent.parent
 TOKEN = Token(
     Secret("canary-access-7d1f"),
     refresh_token=Secret("canary-refresh-93ab"),
@@ -32,45 +26,9 @@ TOKEN = Token(
 CANARIES = (b"canary", b"access", b"refresh", b"value", b"outputs")
 KEY = Secret("canary-key-0123456789-0123456789-0123")
 
-# Stands at the head of every program that a test runs as another process.
-PROLOGUE = """
-import asyncio, os, resource, sys
-from pathlib import Path
-from proxy.credentials.secret import Secret
-from proxy.credentials.stores.file import FileStore
-from proxy.credentials.token import Token
-from proxy.errors import StoreError
-store = FileStore(Path(sys.argv[1]))
-"""
-
-
-def started(program: str, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", PROLOGUE + textwrap.dedent(program), str(folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "sidekey"
-
-
-@pytest.fixture
-def store(folder: Path) -> FileStore:
-    return FileStore(folder)
-
-
-@pytest.fixture
-def mine(store: FileStore) -> str:
-    return store.fingerprint("mine")
 
 
 @pytest.fixture
@@ -266,25 +224,6 @@ def test_a_malformed_key_file_is_refused_and_kept(folder: Path, content: bytes) 
     assert key.read_bytes() == content
 
 
-def test_processes_that_make_the_key_at_once_agree(folder: Path) -> None:
-    program = """
-        print("ready", flush=True)
-        sys.stdin.readline()
-        print(store.fingerprint("mine"))
-    """
-    makers = [started(program, folder) for _ in range(4)]
-    for maker in makers:
-        assert maker.stdout is not None
-        assert maker.stdout.readline() == "ready\n"
-    for maker in makers:  # all of them stand at the line by now
-        assert maker.stdin is not None
-        maker.stdin.write("\n")
-        maker.stdin.flush()
-    fingerprints = {maker.communicate()[0].strip() for maker in makers}
-    assert fingerprints == {FileStore(folder).fingerprint("mine")}
-    assert [path.name for path in folder.iterdir()] == ["key"]
-
-
 async def test_threads_that_make_the_key_at_once_agree(store: FileStore) -> None:
     fingerprints = await asyncio.gather(
         *(asyncio.to_thread(store.fingerprint, "mine") for _ in range(8))
@@ -392,46 +331,6 @@ async def test_a_folder_that_cannot_be_written_is_an_error() -> None:
     assert "writable" in str(caught.value.fix)
 
 
-async def test_a_full_disk_leaves_the_old_entry_and_nothing_else(
-    store: FileStore, entry: Path, folder: Path, mine: str
-) -> None:
-    program = f"""
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-        try:
-            asyncio.run(store.save("jquants", {mine!r}, Token(Secret("canary" * 100))))
-        except StoreError as error:
-            print(error.detail, error.fix)
-    """
-    said = started(program, folder).communicate()[0]
-    assert str(entry) in said
-    assert "File too large" in said
-    assert "canary" not in said
-    assert await store.load("jquants", mine) == TOKEN
-    assert sorted(path.name for path in folder.iterdir()) == ["jquants.token", "key"]
-
-
-async def test_a_process_killed_while_it_saves_leaves_the_old_entry_or_the_new_one(
-    store: FileStore, folder: Path, mine: str
-) -> None:
-    generations = [Token(Secret("a" * 5_000)), Token(Secret("b" * 50))]
-    program = f"""
-        async def save_for_ever():
-            while True:
-                await store.save("jquants", {mine!r}, Token(Secret("a" * 5_000)))
-                await store.save("jquants", {mine!r}, Token(Secret("b" * 50)))
-                print("saved", flush=True)
-        asyncio.run(save_for_ever())
-    """
-    for delay in range(12):
-        saver = started(program, folder)
-        assert saver.stdout is not None
-        assert saver.stdout.readline() == "saved\n"
-        await asyncio.sleep(delay * 0.0007)
-        saver.send_signal(signal.SIGKILL)
-        saver.communicate()
-        assert await store.load("jquants", mine) in generations
-
-
 async def test_readers_meet_whole_entries_while_others_write(store: FileStore, mine: str) -> None:
     generations = [Token(Secret("a" * 5_000)), Token(Secret("b" * 50)), Token(Secret("c" * 900))]
     await store.save("jquants", mine, generations[0])
@@ -445,17 +344,3 @@ async def test_readers_meet_whole_entries_while_others_write(store: FileStore, m
             assert await store.load("jquants", mine) in generations
 
     await asyncio.gather(*(write(token) for token in generations), read(), read())
-
-
-async def test_another_process_sees_the_new_version_and_the_new_token(
-    store: FileStore, entry: Path, folder: Path, mine: str
-) -> None:
-    before = store.version("jquants")
-    program = f"""
-        asyncio.run(store.save("jquants", {mine!r}, Token(Secret("from-another-process"))))
-    """
-    started(program, folder).communicate()
-    assert store.version("jquants") != before
-    loaded = await store.load("jquants", mine)
-    assert loaded is not None
-    assert loaded.value == Secret("from-another-process")
