@@ -25,6 +25,7 @@ class Release:
     recognises_text: bool  # old: a text file becomes an octet-stream named `.unknown`
     refuses_unknown_files: bool  # UNALLOWED_FILE_TYPE
     redirects_file_subpaths: bool  # /files/<key>/x
+    modern_shapes: bool  # keys and documents that came between the two releases
     id_length: int  # aidx has 16 characters, aid has 10
 
 
@@ -42,6 +43,7 @@ NEW = Release(
     recognises_text=True,
     refuses_unknown_files=True,
     redirects_file_subpaths=True,
+    modern_shapes=True,
     id_length=16,
 )
 
@@ -59,6 +61,7 @@ OLD = Release(
     recognises_text=False,
     refuses_unknown_files=False,
     redirects_file_subpaths=False,
+    modern_shapes=False,
     id_length=10,
 )
 

@@ -35,8 +35,8 @@ class MisskeySandbox:
         old_bad_token_status: 403 to answer a bad token like the released 13.13.2.
         rate_limits: whether calls are counted, as servers in production mode do.
         federation: whether `.well-known/nodeinfo` is open.
-        ping_interval: seconds between the pings of the streaming API; a client that answers none
-            is cut after twice that.
+        ping_interval: seconds between the pings of the streaming API; a client that answers
+            two of them with silence is cut when the third is due.
     """
 
     def __init__(
@@ -171,6 +171,7 @@ async def _use_node_fields(request: web.Request, response: web.StreamResponse) -
     if response.status == 101:
         headers.popall("Date", None)
         headers.popall("Content-Type", None)
+        headers["Connection"] = "Upgrade"  # aiohttp writes it in lower case
         return
     if response.content_length == 0 or response.status == 204:
         headers.popall("Content-Type", None)

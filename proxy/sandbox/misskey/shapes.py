@@ -159,7 +159,7 @@ def meta(origin: str, release: Release) -> Json:
 
 def nodeinfo(version: str, release: Release) -> Json:
     """The document of nodeinfo 2.0 or 2.1."""
-    new = release.reads_authorization
+    new = release.modern_shapes
     homepage = {"homepage": REPOSITORY} if new else {}
     repository = {"repository": REPOSITORY} if version == "2.1" else {}
     return {
@@ -179,6 +179,6 @@ def nodeinfo(version: str, release: Release) -> Json:
 
 def _known(shape: Json, new_keys: frozenset[str], release: Release) -> Json:
     """Leave out what an old release does not know yet."""
-    if release.reads_authorization:
+    if release.modern_shapes:
         return shape
     return {key: value for key, value in shape.items() if key not in new_keys}

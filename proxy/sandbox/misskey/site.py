@@ -47,17 +47,13 @@ class Site:
                 return self._nodeinfo(version)
             case [".well-known", "nodeinfo"]:
                 return self._nodeinfo_links()
-            case [".well-known", "oauth-authorization-server"] if self._is_new:
+            case [".well-known", "oauth-authorization-server"] if self._state.release.modern_shapes:
                 return self._oauth_metadata()
             case ["miauth", session]:
                 return browser.miauth_page(session, arrival.query, self._user)
             case ["auth", token]:
                 return browser.auth_page(token, self._user)
         return browser.front_page()
-
-    @property
-    def _is_new(self) -> bool:
-        return self._state.release.reads_authorization
 
     async def _file(self, arrival: Arrival, key: str, *, subpath: bool) -> web.StreamResponse:
         policy = {"Content-Security-Policy": _FILE_POLICY}
@@ -71,8 +67,8 @@ class Site:
 
     def _nodeinfo_links(self) -> web.Response:
         """Closed on a new server until federation is switched on; always open on an old one."""
-        versions = ("2.1", "2.0") if self._is_new else ("2.0",)
-        if self._is_new and not self._federation:
+        versions = ("2.1", "2.0") if self._state.release.modern_shapes else ("2.0",)
+        if self._state.release.modern_shapes and not self._federation:
             response = web.Response(status=403)
         else:
             response = json_response({"links": [self._nodeinfo_link(v) for v in versions]})
@@ -84,7 +80,7 @@ class Site:
 
     def _nodeinfo(self, version: str) -> web.Response:
         content_type = "application/json; charset=utf-8"
-        if self._is_new:
+        if self._state.release.modern_shapes:
             content_type = f'application/json; profile="{_NODEINFO}{version}#"; charset=utf-8'
         shape = shapes.nodeinfo(version, self._state.release)
         response = json_response(shape, content_type=content_type)

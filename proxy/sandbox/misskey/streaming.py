@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import dataclass, field
 
 from aiohttp import WSMessage, WSMsgType, web
@@ -15,6 +14,7 @@ from proxy.sandbox.misskey.responses import compact_json
 CHANNEL_LIMIT = 32
 """Channels per connection; a connect beyond it is ignored."""
 
+_PATIENCE = 2  # pings; recorded: two, 60 s apart, and the end another 60 s later
 _MESSAGE_LIMIT = 100 * 1024 * 1024
 _NEEDS_USER = {
     "main": True,
@@ -38,7 +38,7 @@ class Stream:
     outgoing: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     channels: list[tuple[str, str]] = field(default_factory=list)  # (id, channel name)
     note_ids: set[str] = field(default_factory=set)
-    last_pong: float = field(default_factory=time.monotonic)
+    unanswered_pings: int = 0
 
     def send(self, kind: str, body: object) -> None:
         """Queue one frame."""
@@ -138,12 +138,13 @@ class Streams:
             stream.cut()
 
     async def _keep_alive(self, stream: Stream) -> None:
-        """Ping; who has not answered for two intervals is cut at the next tick."""
+        """Ping; who has left two pings unanswered is cut when the third is due."""
         while True:
             await asyncio.sleep(self.ping_interval)
-            if time.monotonic() - stream.last_pong > 2 * self.ping_interval:
+            if stream.unanswered_pings == _PATIENCE:
                 stream.cut()
                 return
+            stream.unanswered_pings += 1
             await stream.socket.ping()
 
 
@@ -162,7 +163,7 @@ async def _receive(stream: Stream) -> None:
             case WSMsgType.PING:
                 await stream.socket.pong(message.data)
             case WSMsgType.PONG:
-                stream.last_pong = time.monotonic()
+                stream.unanswered_pings = 0
             case WSMsgType.CLOSE:
                 await _echo_close(stream, message)
                 return

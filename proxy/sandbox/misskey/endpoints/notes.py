@@ -33,7 +33,7 @@ def create(call: Call) -> object:
     """Write a note; it needs a text or files."""
     text, file_ids = call.text("text"), call.texts("fileIds")
     if text is None and not file_ids:
-        rule = "then" if call.state.release.reads_authorization else "anyOf/0"
+        rule = "then" if call.state.release.modern_shapes else "anyOf/0"
         raise invalid_param(f"#/{rule}/required", "must have required property 'text'")
     visibility = call.text("visibility") or "public"
     note = call.state.notes.add(
