@@ -18,6 +18,7 @@ MAX_FILE_BYTES = 64 * 1024
 
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inner>[^}]*)(?P<end>\}?))", re.DOTALL)
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)(.*))?", re.DOTALL)
+_PLACEHOLDER = re.compile(r"\{\w+\}")  # such as {refresh_token}, which a provider fills in
 _FORMS = "${VAR}, ${VAR:-default}, ${VAR:?message}, ${file:/path}, ${keyring:service/user}"
 
 
@@ -27,7 +28,7 @@ class _Unresolved(Exception):
 
 @dataclass(slots=True)
 class Expansion:
-    """Replaces references; `literals` collects the text values that hold none.
+    """Replaces references; `literals` collects the places of texts that stand for themselves.
 
     Relative paths of `${file:...}` start at `folder`, the folder of the configuration.
     """
@@ -45,7 +46,7 @@ class Expansion:
             return [self.expand(item, (*path, index)) for index, item in enumerate(value)]
         if not isinstance(value, str):
             return value
-        if "${" not in value.replace("$$", ""):
+        if "${" not in value.replace("$$", "") and not _PLACEHOLDER.fullmatch(value):
             self.literals.add(path)
         return _REFERENCE.sub(lambda found: self._replaced(found, path), value)
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 KeyPath = tuple[str | int, ...]
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_$-]+")
 
 
@@ -73,10 +74,11 @@ def lines(
 
 
 def _line(origin: str | None, file: Path, position: Position, issue: Issue) -> str:
+    text = _CONTROL.sub(" ", issue.text)  # `${VAR:?message}` and paths are the user's own words
     if origin is not None:
-        return f"{origin}: {issue.text}"
+        return f"{origin}: {text}"
     place = f"{file}:{position.line}:{position.column}: "
-    return place + (f"{written(issue.path)}: " if issue.path else "") + issue.text
+    return place + (f"{written(issue.path)}: " if issue.path else "") + text
 
 
 def _origin(issue: Issue, origins: Mapping[KeyPath, str]) -> str | None:

@@ -12,13 +12,12 @@ from pydantic import ValidationError
 from proxy.config.document import MAX_BYTES, parse
 from proxy.config.interpolation import Expansion
 from proxy.config.issues import Issue, KeyPath, begins_with, lines
+from proxy.config.literals import literal_secret_issue, literal_secrets
 from proxy.config.models import Settings
 from proxy.config.overrides import override
 from proxy.config.ports import port_conflicts
 from proxy.config.presets import Completion
-from proxy.config.shapes import shapes
 from proxy.config.wording import issues_of
-from proxy.credentials.secret import Secret
 from proxy.errors import ConfigError
 
 _READABLE_BY_OTHERS = 0o077
@@ -94,9 +93,8 @@ def load(
     issues += _unless_reported(found, issues, completion.unknown)
     issues += _unless_reported(port_conflicts(value), issues)
 
-    written = {place for place, kind in shapes(value, Settings) if kind is Secret}
-    literals = (written | completion.secrets) & expansion.literals - origins.keys()
-    exposed = [_literal_secret(place, is_private) for place in literals]
+    literals = literal_secrets(value, expansion.literals - origins.keys(), completion.secrets)
+    exposed = [literal_secret_issue(place, is_private=is_private) for place in literals]
     if not is_private:
         issues += exposed
     if settings is None or issues:
@@ -135,12 +133,3 @@ def _unless_reported(
         if not any(begins_with(issue.path, place) for place in places)
         and not (issue.missing and any(begins_with(issue.path, place) for place in unknown))
     ]
-
-
-def _literal_secret(path: KeyPath, is_private: bool) -> Issue:
-    if is_private:
-        return Issue(path, "a secret stands in the file: better use ${VAR} or ${file:...}")
-    return Issue(
-        path,
-        "a secret stands in a file that others can read: chmod 600, or use ${VAR} or ${file:...}",
-    )

@@ -15,6 +15,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     JsonValue,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -82,11 +83,15 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
-UpstreamName = Annotated[str, AfterValidator(_check_upstream_name)]
+UpstreamName = Annotated[
+    str,
+    AfterValidator(_check_upstream_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"}),
+]
 Method = Annotated[str, AfterValidator(_check_method)]
 FilePath = Annotated[Path, AfterValidator(_check_file_path)]
-Port = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=65535)]
-OwnPort = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=1, le=65535)]
+Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_refuse_bool)]
+OwnPort = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_refuse_bool)]
 
 
 class Listen(Section):

@@ -6,16 +6,24 @@ It is made from the models. What JSON Schema cannot say (two upstreams on one po
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from proxy.config.models import Settings
 from proxy.config.presets import Preset, presets
+from proxy.notation import UNITS
 
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE: Schema = {"type": "string", "pattern": r"\$\{", "description": "a reference: ${...}"}
-_CONSTRAINTS = ("pattern", "enum", "format", "minLength", "maxLength")
+_VERBATIM = ("default", "required", "if")
+_CONSTRAINTS = ("pattern", "enum", "format")
+_DURATION = TypeAdapter(timedelta)
+_ISO_DURATION = re.compile(r"P[\dT].*")
 
 
 def json_schema() -> dict[str, Any]:
@@ -23,6 +31,7 @@ def json_schema() -> dict[str, Any]:
     schema = Settings.model_json_schema(by_alias=True)
     definitions: Schema = schema["$defs"]
     spelled_out: Schema = definitions.pop("Upstream")
+    schema["properties"]["upstreams"]["additionalProperties"] = False  # only names that match
     definitions["UpstreamSpelledOut"] = spelled_out
     definitions["Upstream"] = _upstream(definitions, spelled_out)
     titled = {"$schema": DIALECT, **schema, "title": "sidekey configuration"}
@@ -112,14 +121,24 @@ def _with_references(schema: Any) -> Any:
         return [_with_references(entry) for entry in schema]
     if not isinstance(schema, dict):
         return schema
+    if "$ref" in schema:  # the defaults of a section are those of its keys
+        return {key: entry for key, entry in schema.items() if key != "default"}
     if _is_narrow_scalar(schema):
         outer = {key: schema[key] for key in ("description", "default") if key in schema}
         inner = {key: entry for key, entry in schema.items() if key not in outer}
+        if _ISO_DURATION.fullmatch(str(outer.get("default"))):
+            outer["default"] = _duration_text(outer["default"])
         return {**outer, "anyOf": [inner, _REFERENCE]}
     return {
-        key: entry if key in ("default", "required", "if") else _with_references(entry)
-        for key, entry in schema.items()
+        key: entry if key in _VERBATIM else _with_references(entry) for key, entry in schema.items()
     }
+
+
+def _duration_text(default: str) -> str:
+    """Return a default such as PT23H (pydantic's notation) as it is written in the file: 23h."""
+    seconds = _DURATION.validate_python(default).total_seconds()
+    unit = max((unit for unit in UNITS if seconds % UNITS[unit] == 0), key=UNITS.__getitem__)
+    return f"{seconds / UNITS[unit]:.0f}{unit}"
 
 
 def _is_narrow_scalar(schema: Schema) -> bool:

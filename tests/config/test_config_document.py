@@ -36,8 +36,10 @@ UNREADABLE = {
     ),
     "alias without anchor": (
         "a: *secret\n",
-        "1:4: a value that starts with * is an alias of an anchor that is not there:"
-        " put it in quotes if it is text",
+        (
+            "1:4: a value that starts with * is an alias of an anchor that is not there:"
+            " put it in quotes if it is text"
+        ),
     ),
     "too deep": ("a: " + "[" * 40 + "]" * 40, "1:35: nested deeper than 32 levels"),
     "100,000 brackets": ("a: " + "[" * 100_000, "1:35: nested deeper than 32 levels"),

@@ -102,6 +102,13 @@ def test_files_that_cannot_be_a_secret_are_named(issues, tmp_path):
     assert issues(upstream('"${file:a\\0b}"'))[0].startswith(place)
 
 
+def test_a_message_of_the_users_own_stays_one_line(issues):
+    assert issues(upstream('"${KEY:?ask\\n\\e[31mhim}"')) == [
+        "sidekey.yaml:7:7: upstreams.a.provider.keys:"
+        + " the environment variable KEY is not set: ask [31mhim"
+    ]
+
+
 def test_every_missing_variable_is_reported_at_once_in_the_order_of_the_file(issues):
     text = """
 listen: {port: "${PORT}"}
@@ -117,19 +124,25 @@ upstreams:
     assert issues(text) == [
         "sidekey.yaml:2:10: listen.port: the environment variable PORT is not set",
         "sidekey.yaml:5:5: upstreams.a.base_url: the environment variable BASE is not set",
-        "sidekey.yaml:8:7: upstreams.a.provider.token_url:"
-        " the environment variable TOKEN_URL is not set",
+        (
+            "sidekey.yaml:8:7: upstreams.a.provider.token_url:"
+            " the environment variable TOKEN_URL is not set"
+        ),
         "sidekey.yaml:9:7: upstreams.a.provider.client_id: the environment variable ID is not set",
-        "sidekey.yaml:10:7: upstreams.a.provider.client_secret:"
-        " the environment variable SECRET is not set",
+        (
+            "sidekey.yaml:10:7: upstreams.a.provider.client_secret:"
+            " the environment variable SECRET is not set"
+        ),
     ]
 
 
 def test_without_the_extra_a_keyring_reference_says_what_to_install(issues, monkeypatch):
     monkeypatch.setitem(sys.modules, "keyring", None)
     assert issues(upstream("${keyring:portal/me}")) == [
-        "sidekey.yaml:7:7: upstreams.a.provider.keys:"
-        " the keyring is not installed: pip install 'sidekey[keyring]'"
+        (
+            "sidekey.yaml:7:7: upstreams.a.provider.keys:"
+            " the keyring is not installed: pip install 'sidekey[keyring]'"
+        )
     ]
 
 

@@ -1,0 +1,38 @@
+"""Secrets that stand in the file itself instead of being referred to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from proxy.config.issues import Issue, KeyPath
+from proxy.config.models import Settings
+from proxy.config.shapes import shapes
+from proxy.credentials.secret import Secret
+
+# Free fields of token requests have no type that tells; their names do.
+_FREE_FIELDS = {"request", "renewal", "extra_params"}
+_SECRET_NAME = re.compile(r"(secret|password|passphrase|api[-_]?key|token)$", re.IGNORECASE)
+
+
+def literal_secrets(
+    value: dict[str, object], literals: Iterable[KeyPath], inputs: set[KeyPath]
+) -> set[KeyPath]:
+    """Return those of `literals` that are secrets: by type, as preset input, or by name."""
+    known = inputs | {path for path, kind in shapes(value, Settings) if kind is Secret}
+    return {path for path in literals if path in known or _named_as_secret(path)}
+
+
+def literal_secret_issue(path: KeyPath, *, is_private: bool) -> Issue:
+    """Return what is said of a literal secret: advice in a private file, else a refusal."""
+    if is_private:
+        return Issue(path, "a secret stands in the file: better use ${VAR} or ${file:...}")
+    return Issue(
+        path,
+        "a secret stands in a file that others can read: chmod 600, or use ${VAR} or ${file:...}",
+    )
+
+
+def _named_as_secret(path: KeyPath) -> bool:
+    is_free_field = path[2:3] == ("provider",) and not _FREE_FIELDS.isdisjoint(path[3:])
+    return is_free_field and _SECRET_NAME.search(str(path[-1])) is not None

@@ -1,0 +1,243 @@
+"""What is wrong with keys and values: all at once, each at its line and column, in plain words."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+GOOD = """
+upstreams:
+  a:
+    base_url: https://a.example
+    provider: {type: api_key, keys: "${KEY}"}
+"""
+ENVIRON = {"KEY": "k"}
+
+# What is added to GOOD below the upstream `a`, in line 6, and what is said of it.
+IN_UPSTREAM = {
+    "unknown key": ("prot: 1", "6:5: upstreams.a.prot: unknown key (did you mean 'port'?)"),
+    "unknown key without a near one": ("xyz: 1", "6:5: upstreams.a.xyz: unknown key"),
+    "port as text": ("port: many", "6:5: upstreams.a.port: expected a whole number"),
+    "port as truth": ("port: true", "6:5: upstreams.a.port: expected a whole number"),
+    "port too high": ("port: 65536", "6:5: upstreams.a.port: must be 65535 or less"),
+    "port zero": ("port: 0", "6:5: upstreams.a.port: must be 1 or more"),
+    "wrong choice": (
+        "client_credential: replce",
+        (
+            "6:5: upstreams.a.client_credential:"
+            " expected one of replace, reject, pass (did you mean 'replace'?)"
+        ),
+    ),
+    "bare number as duration": (
+        "timeouts: {connect: 10}",
+        "6:16: upstreams.a.timeouts.connect: expected a duration such as 90s, 5m, 24h or 7d",
+    ),
+    "unknown injection place": (
+        "inject: {in: headr, name: x}",
+        (
+            "6:14: upstreams.a.inject.in: expected one of header, query, body, cookie, path"
+            " (did you mean 'header'?)"
+        ),
+    ),
+    "injection without a place": (
+        "inject: [{name: x}]",
+        "6:14: upstreams.a.inject[0].in: is required",
+    ),
+    "injection without a name": (
+        "inject: [{in: query}]",
+        "6:14: upstreams.a.inject[0].name: is required",
+    ),
+    "no injection at all": ("inject: []", "6:5: upstreams.a.inject: must not be empty"),
+    "rejection as text": (
+        "reject_on: [never]",
+        "6:17: upstreams.a.reject_on[0]: expected a whole number",
+    ),
+    "rejection with a wrong key": (
+        "reject_on: [{status: 403, contain: x}]",
+        "6:31: upstreams.a.reject_on[0].contain: unknown key (did you mean 'contains'?)",
+    ),
+    "list expected": ("reject_on: 401", "6:5: upstreams.a.reject_on: expected a list"),
+    "rule without content": ("allow: [{}]", "6:13: upstreams.a.allow[0]: needs methods or paths"),
+    "method in small letters": (
+        "deny: [{methods: [get]}]",
+        "6:23: upstreams.a.deny[0].methods[0]: a method is written in capitals, such as GET",
+    ),
+    "path without slash": (
+        "deny: [{paths: [v1]}]",
+        "6:21: upstreams.a.deny[0].paths[0]: a path glob begins with / or **",
+    ),
+    "local answer without content": (
+        "local_answers: [{paths: [/x]}]",
+        "6:21: upstreams.a.local_answers[0].json: is required",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IN_UPSTREAM)
+def test_a_wrong_value_is_reported_where_it_stands(case, issues):
+    text, expected = IN_UPSTREAM[case]
+    assert issues(f"{GOOD}    {text}\n", ENVIRON) == [f"sidekey.yaml:{expected}"]
+
+
+# What stands in place of `provider: ...` in line 5.
+IN_PROVIDER = {
+    "absent": ("", "3:3: upstreams.a.provider: is required"),
+    "empty": ("provider:", "5:5: upstreams.a.provider: expected keys with values"),
+    "without type": (
+        "provider: {keys: '${KEY}'}",
+        "5:5: upstreams.a.provider.type: is required",
+    ),
+    "unknown type": (
+        "provider: {type: apikey}",
+        (
+            "5:16: upstreams.a.provider.type: expected one of api_key, jquants,"
+            " oauth2_client_credentials, token_endpoint, miauth, misskey_app"
+            " (did you mean 'api_key'?)"
+        ),
+    ),
+    "without a required key": (
+        "provider: {type: api_key}",
+        "5:5: upstreams.a.provider.keys: is required",
+    ),
+    "misspelt key": (
+        "provider: {type: jquants, refresh_token: '${KEY}', id_token_lifetme: 1h}",
+        (
+            "5:56: upstreams.a.provider.id_token_lifetme: unknown key"
+            " (did you mean 'id_token_lifetime'?)"
+        ),
+    ),
+    "number as password": (
+        "provider: {type: api_key, keys: 12345}",
+        "5:31: upstreams.a.provider.keys: expected text: put the value in quotes",
+    ),
+    "empty secret": (
+        "provider: {type: api_key, keys: ['']}",
+        "5:38: upstreams.a.provider.keys[0]: must not be empty",
+    ),
+    "keys that need each other": (
+        "provider: {type: jquants, password: '${KEY}'}",
+        "5:5: upstreams.a.provider: mailaddress and password go together",
+    ),
+    "half of a pair": (
+        (
+            "provider: {type: token_endpoint, request:"
+            " {url: 'https://x.example', auth: {basic: ['${KEY}']}}}"
+        ),
+        "5:81: upstreams.a.provider.request.auth.basic: needs an entry number 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IN_PROVIDER)
+def test_a_wrong_provider_is_reported_where_it_stands(case, issues):
+    text, expected = IN_PROVIDER[case]
+    written = re.sub("provider: .*", lambda _: text, GOOD)
+    assert issues(written, ENVIRON) == [f"sidekey.yaml:{expected}"]
+
+
+# Whole files in front of GOOD, which begins in the line after.
+AT_THE_TOP = {
+    "unknown section": ("listn: {}", "1:1: listn: unknown key (did you mean 'listen'?)"),
+    "no keys": ("listen: 8080", "1:1: listen: expected keys with values"),
+    "memory with a path": (
+        "store: {type: memory, path: /x}",
+        "1:1: store: path and key need type: file",
+    ),
+    "short store key": ("store: {key: '${KEY}'}", "1:1: store: key needs at least 32 characters"),
+    "home sign": (
+        "store: {path: ~/tokens}",
+        "1:9: store.path: ~ is not expanded here: write ${HOME}",
+    ),
+    "unknown store": ("store: {type: redis}", "1:9: store.type: expected one of file, memory"),
+}
+
+
+@pytest.mark.parametrize("case", AT_THE_TOP)
+def test_a_wrong_section_is_reported_where_it_stands(case, issues):
+    text, expected = AT_THE_TOP[case]
+    assert issues(text + GOOD, ENVIRON) == [f"sidekey.yaml:{expected}"]
+
+
+@pytest.mark.parametrize("url", ["ftp://a", "a.example", "https://a.example/v1?x=1", "https://a b"])
+def test_a_base_url_is_absolute_http_without_query(url, issues):
+    found = issues(GOOD.replace("https://a.example", f"'{url}'"), ENVIRON)
+    assert [line.split(": ")[:2] for line in found] == [
+        ["sidekey.yaml:4:5", "upstreams.a.base_url"]
+    ]
+
+
+def test_a_password_in_a_url_is_not_repeated(issues):
+    for url in ("https://me:hunter2@a.example", "https://me:hunter2/x", "https://[hunter2]/x"):
+        found = issues(GOOD.replace("https://a.example", f"'{url}'"), ENVIRON)
+        assert len(found) == 1
+        assert "unter2" not in found[0]
+
+
+@pytest.mark.parametrize("name", ["Portal", "_sidekey", "a_b", "-a", "a.b", "é", "x" * 64, ""])
+def test_a_name_that_cannot_be_a_host_name_is_refused(name, issues):
+    found = issues(GOOD.replace("  a:", f"  '{name}':"), ENVIRON)
+    assert len(found) == 1
+    assert found[0].startswith("sidekey.yaml:3:3: upstreams.")
+    assert "it becomes the host name NAME.localhost" in found[0]
+
+
+@pytest.mark.parametrize("text", ["upstreams: {}", "listen: {}", "upstreams:", "upstreams: [a]"])
+def test_a_file_without_upstreams_is_refused(text, issues):
+    assert len(issues(text)) == 1
+
+
+def test_two_upstreams_cannot_share_a_port(issues):
+    second = "  b:\n    base_url: https://b.example\n    provider: {type: miauth}\n    port: 8081\n"
+    assert issues(f"{GOOD}    port: 8081\n{second}", ENVIRON) == [
+        "sidekey.yaml:10:5: upstreams.b.port: port 8081 is taken by upstreams.a"
+    ]
+
+
+def test_an_upstream_cannot_have_the_port_that_all_share(issues, load_text):
+    taken = "sidekey.yaml:6:5: upstreams.a.port: port 8080 is taken by listen.port"
+    own = f"{GOOD}    port: 8080\n"
+    assert issues(own, ENVIRON) == [taken]
+    assert load_text(own, ENVIRON, {"listen.port": 0}).settings.upstreams["a"].port == 8080
+    assert load_text("listen: {unix_socket: /run/s}" + own, ENVIRON)
+
+
+def test_everything_is_reported_at_once_in_the_order_of_the_file(issues):
+    text = """
+listn: {}
+listen: {port: "${PORT}", port: 2}
+upstreams:
+  a:
+    base_url: ftp://a
+    provider: {type: jquants, mailadress: x}
+  b:
+    preset: jquants-v3
+    port: 8080
+  c:
+    preset: fujitsu-portal-oauth2
+    port: 8080
+    provider: {client_id: 1}
+"""
+    assert issues(text, mode=0o644) == [
+        "sidekey.yaml:2:1: listn: unknown key (did you mean 'listen'?)",
+        "sidekey.yaml:3:10: listen.port: the environment variable PORT is not set",
+        "sidekey.yaml:3:27: listen.port: duplicate key, first written in line 3",
+        (
+            "sidekey.yaml:6:5: upstreams.a.base_url:"
+            " expected an absolute URL such as https://api.example.com/v1"
+        ),
+        (
+            "sidekey.yaml:7:31: upstreams.a.provider.mailadress: unknown key"
+            " (did you mean 'mailaddress'?)"
+        ),
+        (
+            "sidekey.yaml:9:5: upstreams.b.preset: unknown preset (did you mean 'jquants-v2'?);"
+            " `sidekey presets` lists them"
+        ),
+        "sidekey.yaml:13:5: upstreams.c.port: port 8080 is taken by upstreams.b",
+        "sidekey.yaml:14:5: upstreams.c.provider.client_secret: is required",
+        (
+            "sidekey.yaml:14:16: upstreams.c.provider.client_id:"
+            " expected text: put the value in quotes"
+        ),
+    ]
