@@ -87,6 +87,7 @@ async def running(settings: Settings, *, store: Store, observe: Observer) -> Asy
         forwardings = {}
         for name, source in sources.items():
             stack.push_async_callback(source.close)
+            await source.drop_foreign()
             upstream = UpstreamConnections(name, settings.upstreams[name], source)
             stack.push_async_callback(upstream.close)
             forwardings[name] = Forwarding(upstream, observe)

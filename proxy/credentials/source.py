@@ -15,10 +15,10 @@ from proxy.credentials.providers import Provider
 from proxy.credentials.stores.base import Store
 from proxy.credentials.token import Token
 from proxy.errors import (
+    CredentialError,
     CredentialExhausted,
     SidekeyError,
     StoreError,
-    TokenEndpointError,
 )
 from proxy.events import (
     Observer,
@@ -64,7 +64,7 @@ class Source:
     ) -> None:
         self.name = name
         self.provider = provider
-        self._fingerprint = store.fingerprint(material(provider, base_url))
+        self._base_url = base_url
         self._store = store
         self._exchange = exchange
         self._observe = observe
@@ -124,14 +124,15 @@ class Source:
 
     async def keep(self, token: Token) -> None:
         """Persist `token`, then hand it out from now on. Raises `StoreError`."""
-        await self._store.save(self.name, self._fingerprint, token)
+        await self._store.save(self.name, self._fingerprint(), token)
+        self._version = self._seen()
         self._publish(token)
 
     async def stored(self) -> Token | None:
         """Return the token that the store keeps for this configuration."""
         if not self.provider.kept:
             return None
-        return await self._store.load(self.name, self._fingerprint)
+        return await self._store.load(self.name, self._fingerprint())
 
     async def forget(self) -> bool:
         """Remove the token from memory and from the store; `False` if the store had none."""
@@ -147,11 +148,20 @@ class Source:
 
     def notice_changes(self) -> None:
         """Let go of the token in memory if another process has changed the store's entry."""
-        if self._task is None and self._store.version(self.name) != self._version:
+        seen = self._seen()
+        if self._task is None and seen != self._version:
             self._current = None
             self._failure = None
             self._failures = 0
-            self._version = self._store.version(self.name)
+            self._version = seen
+
+    async def drop_foreign(self) -> None:
+        """Remove a stored token that an older configuration bought.
+
+        Only a proxy that starts does this: one that has run for long may itself be the older.
+        """
+        if self.provider.kept and await self._store.delete_foreign(self.name, self._fingerprint()):
+            self._observe(TokenDropped(self.name))
 
     async def close(self) -> None:
         """Wait for an attempt under way: what it fetches may exist only once."""
@@ -168,7 +178,10 @@ class Source:
 
     async def _obtain(self) -> Token:
         held = self._current
-        stored = await self._load()
+        try:
+            stored = await self._load()
+        except StoreError as error:
+            return self._failed(error, held)
         if stored is not None and self._usable(stored) and stored != held:
             self._publish(stored)
             self._observe(TokenLoaded(self.name, stored.expires_at))
@@ -189,10 +202,18 @@ class Source:
         self._observe(TokenAcquired(self.name, token.expires_at))
         return token
 
+    def _fingerprint(self) -> str:
+        return self._store.fingerprint(material(self.provider, self._base_url))
+
+    def _seen(self) -> object:
+        """Return the version of the store's entry; a store that fails has nothing new to say."""
+        try:
+            return self._store.version(self.name) if self.provider.kept else None
+        except StoreError:
+            return self._version
+
     async def _load(self) -> Token | None:
-        if await self._store.delete_foreign(self.name, self._fingerprint):
-            self._observe(TokenDropped(self.name))
-        self._version = self._store.version(self.name)
+        self._version = self._seen()
         return await self.stored()
 
     async def _save(self, token: Token) -> None:
@@ -200,10 +221,10 @@ class Source:
         if not self.provider.kept:
             return
         try:
-            await self._store.save(self.name, self._fingerprint, token)
+            await self._store.save(self.name, self._fingerprint(), token)
         except StoreError as error:
             self._observe(TokenNotStored(self.name, error.detail))
-        self._version = self._store.version(self.name)
+        self._version = self._seen()
 
     def _publish(self, token: Token) -> None:
         self._current = token
@@ -245,7 +266,7 @@ class Source:
 
     def _pause(self, error: SidekeyError) -> float:
         """Return the seconds until the next try: a wrong password must not lock an account."""
-        if not isinstance(error, TokenEndpointError):
+        if isinstance(error, CredentialError):
             return 0.0 if self.provider.interactive else BLOCKED
         if error.retry_after is not None:
             return error.retry_after

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from proxy.credentials.providers.base import Provider
 from proxy.credentials.secret import Secret
 from proxy.credentials.token import Token, TokenFlow
 from proxy.errors import CredentialExhausted
+
+
+def _check_key(key: Secret) -> Secret:
+    if not key.reveal().isprintable():
+        raise ValueError("a key holds no control characters and no line breaks")
+    return key
 
 
 def _as_list(value: object) -> object:
@@ -18,7 +24,7 @@ def _as_list(value: object) -> object:
 
 _TEXT = {"type": "string", "minLength": 1}
 Keys = Annotated[
-    tuple[Secret, ...],
+    tuple[Annotated[Secret, AfterValidator(_check_key)], ...],
     Field(min_length=1),
     BeforeValidator(_as_list),
     WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}),
