@@ -1,0 +1,160 @@
+"""The shape of the house: who may import whom, how long a file may be, what must be documented."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from proxy import errors, events
+from proxy.credentials.providers import AnyProvider
+from proxy.errors import SidekeyError
+from proxy.observe.logs import event_name
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "proxy"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+RUNGS = {  # the longest matching prefix counts
+    "proxy": 1,
+    "proxy.cli": 8,
+    "proxy.__main__": 8,
+    "proxy.app": 7,
+    "proxy.gateway": 6,
+    "proxy.observe": 6,
+    "proxy.sandbox": 6,
+    "proxy.credentials": 1,
+    "proxy.credentials.source": 5,
+    "proxy.credentials.login": 5,
+    "proxy.credentials.exchange": 4,
+    "proxy.credentials.identity": 4,
+    "proxy.credentials.stores": 4,
+    "proxy.config": 4,
+    "proxy.connections": 4,
+    "proxy.credentials.providers": 3,
+    "proxy.injection": 3,
+    "proxy.credentials.token": 2,
+    "proxy.gateway.target": 2,
+    "proxy.gateway.fields": 2,
+    "proxy.events": 2,
+    "proxy.pathglob": 1,
+    "proxy.notation": 1,
+    "proxy.errors": 1,
+    "proxy.credentials.secret": 1,
+}
+IMPURE = {
+    "aiohttp",
+    "asyncio",
+    "logging",
+    "os",
+    "random",
+    "socket",
+    "structlog",
+    "threading",
+    "time",
+}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def rung(module: str) -> int:
+    known = [prefix for prefix in RUNGS if module == prefix or module.startswith(f"{prefix}.")]
+    return RUNGS[max(known, key=len)]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every imported module, also inside functions; `from proxy import x` counts as `proxy.x`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if is_module(name) else str(node.module) for name in names)
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_go_down_the_ladder_only(path: Path) -> None:
+    module = module_name(path)
+    climbing = [
+        name for name in imports(path) if name.startswith("proxy") and rung(name) > rung(module)
+    ]
+    assert not climbing, f"{module} (rung {rung(module)}) imports {climbing}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if rung(module_name(path)) <= 3], ids=module_name
+)
+def test_providers_injectors_target_and_fields_are_pure(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imports(path)} & IMPURE
+
+
+def test_only_the_demo_command_knows_the_sandbox() -> None:
+    knowing = {
+        module_name(path)
+        for path in MODULES
+        if any(name.startswith("proxy.sandbox") for name in imports(path))
+    }
+    assert {name for name in knowing if not name.startswith("proxy.sandbox")} == {"proxy.cli.demo"}
+
+
+def test_no_file_is_over_400_lines() -> None:
+    long = {module_name(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert not {name: lines for name, lines in long.items() if lines > 400}
+
+
+def test_secrets_are_revealed_only_where_they_leave_for_the_wire_or_the_store() -> None:
+    """`sidekey token` is the one command that prints a token, because it was asked to."""
+    revealing = {module_name(path) for path in MODULES if ".reveal()" in path.read_text()}
+    allowed = ("proxy.credentials.", "proxy.injection", "proxy.cli.token", "proxy.sandbox")
+    assert all(name.startswith(allowed) for name in revealing), revealing
+
+
+@pytest.mark.parametrize(
+    "kind", [cls.model_fields["type"].annotation for cls in get_args(get_args(AnyProvider)[0])]
+)
+def test_every_provider_is_in_the_example_and_in_the_readme(kind: object) -> None:
+    name = get_args(kind)[0]
+    assert f"type: {name}" in (ROOT / "config.example.yaml").read_text()
+    assert f"`{name}`" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "error", [value for value in vars(errors).values() if isinstance(value, type)]
+)
+def test_every_error_stands_in_the_picture_of_the_module(error: type) -> None:
+    assert issubclass(error, SidekeyError)
+    name = error.__name__
+    assert name == "ContentTypeNotInjectable" or re.search(rf"\b{name}\b", errors.__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        value
+        for value in vars(events).values()
+        if isinstance(value, type) and value.__module__ == events.__name__
+    ],
+)
+def test_every_event_has_a_name_in_the_log_and_a_text(event: type[events.Event]) -> None:
+    assert event.__doc__
+    assert re.fullmatch(r"[a-z]+(\.[a-z]+)*", event_name(event.__new__(event)))
+
+
+def test_each_surprise_of_real_upstreams_is_named_by_a_test() -> None:
+    """22 things that upstreams do and adapters stumble over; the list is in ARCHITECTURE.md."""
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    named = {int(number) for number in re.findall(r"[Ss]urprise[s_ ]+(\d+)", tests)}
+    for first, last in re.findall(r"[Ss]urprises (\d+) and (\d+)", tests):
+        named |= {int(first), int(last)}
+    assert named >= set(range(1, 23)), sorted(set(range(1, 23)) - named)
