@@ -58,7 +58,9 @@ class Expansion:
                 raise _Unresolved("'${' without '}': write $${ for these characters themselves")
             return self._resolved(found["inner"])
         except _Unresolved as unresolved:
-            self.issues.append(Issue(path, str(unresolved)))
+            issue = Issue(path, str(unresolved))
+            if self.issues[-1:] != [issue]:  # `${X}${X}` is told once
+                self.issues.append(issue)
             return ""
 
     def _resolved(self, inner: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -53,9 +53,9 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 
-def begins_with(path: KeyPath, start: KeyPath) -> bool:
-    """Return whether `path` is `start` or lies below it."""
-    return path[: len(start)] == start
+def lies_below(path: KeyPath, places: Container[KeyPath]) -> bool:
+    """Return whether `path` is one of `places` or lies below one."""
+    return any(path[:end] in places for end in range(1, len(path) + 1))
 
 
 def lines(
@@ -82,7 +82,7 @@ def _line(origin: str | None, file: Path, position: Position, issue: Issue) -> s
 
 
 def _origin(issue: Issue, origins: Mapping[KeyPath, str]) -> str | None:
-    return next((name for path, name in origins.items() if begins_with(issue.path, path)), None)
+    return next((name for path, name in origins.items() if lies_below(issue.path, (path,))), None)
 
 
 def _position(issue: Issue, positions: Mapping[KeyPath, Position]) -> Position:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from proxy.config.document import MAX_BYTES, parse
 from proxy.config.interpolation import Expansion
-from proxy.config.issues import Issue, KeyPath, begins_with, lines
+from proxy.config.issues import Issue, KeyPath, lies_below, lines
 from proxy.config.literals import literal_secret_issue, literal_secrets
 from proxy.config.models import Settings
 from proxy.config.overrides import override
@@ -63,7 +63,7 @@ def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Pat
 
 
 def _named(path: Path, name: str, cwd: Path) -> Path:
-    if not (cwd / path).is_file():
+    if not (cwd / path).exists():  # a pipe will do, as in --config <(...)
         raise ConfigError([f"{name}: no such file: {path}"])
     return cwd / path
 
@@ -126,10 +126,10 @@ def _unless_reported(
 
     Below `unknown` nothing can be called missing: a preset might have brought it.
     """
-    places = [issue.path for issue in reported if issue.path]
+    places = {issue.path for issue in reported if issue.path}
     return [
         issue
         for issue in found
-        if not any(begins_with(issue.path, place) for place in places)
-        and not (issue.missing and any(begins_with(issue.path, place) for place in unknown))
+        if not lies_below(issue.path, places)
+        and not (issue.missing and lies_below(issue.path, set(unknown)))
     ]

@@ -1,4 +1,4 @@
-"""Whatever the file holds, loading it ends in settings or in `ConfigError`, and soon."""
+"""Whatever the file holds, loading it ends in settings or in `ConfigError`."""
 
 from __future__ import annotations
 

@@ -104,8 +104,10 @@ def test_files_that_cannot_be_a_secret_are_named(issues, tmp_path):
 
 def test_a_message_of_the_users_own_stays_one_line(issues):
     assert issues(upstream('"${KEY:?ask\\n\\e[31mhim}"')) == [
-        "sidekey.yaml:7:7: upstreams.a.provider.keys:"
-        + " the environment variable KEY is not set: ask [31mhim"
+        (
+            "sidekey.yaml:7:7: upstreams.a.provider.keys:"
+            " the environment variable KEY is not set: ask [31mhim"
+        )
     ]
 
 
