@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import urlsplit
 
 import aiohttp
 from misskey_client import Answer, Exchange, send
@@ -158,6 +159,23 @@ async def test_a_form_that_breaks_off_inside_the_file_is_no_upload() -> None:
         answer = await ask(origin, broken)
         files = await ask(origin, post("drive/files", {"i": sandbox.native_token}))
     assert answer.status == 500
+    assert files.body == "[]"
+
+
+async def test_an_upload_that_its_client_gives_up_leaves_nothing_behind() -> None:
+    sandbox = MisskeySandbox()
+    form = upload(i_part(sandbox.native_token), file_part(bytes(3_000_000)))
+    head, body = form.pieces("127.0.0.1")
+    async with serve(sandbox.application()) as origin:
+        parts = urlsplit(origin)
+        _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(head + body[:2_000_000])
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        while not sandbox.requests:
+            await asyncio.sleep(0.01)
+        files = await ask(origin, post("drive/files", {"i": sandbox.native_token}))
     assert files.body == "[]"
 
 

@@ -31,6 +31,11 @@ class Form:
         """The fields as parameters."""
         return {name: value for name, value in self.fields.items() if value is not None}
 
+    def discard(self) -> None:
+        """Give up what was received of the file."""
+        if self.upload is not None:
+            self.upload.content.close()
+
 
 async def read_form(arrival: Arrival) -> Form | None:
     """Read until the file and what came with it is there; None if there is no file.
@@ -43,14 +48,21 @@ async def read_form(arrival: Arrival) -> Form | None:
     except ValueError:
         return None
     form = Form()
+    try:
+        await _fill(form, arrival, parser)
+    except BaseException:  # above all the cancellation when the client leaves half-way
+        form.discard()
+        raise
+    return form if form.upload is not None else None
+
+
+async def _fill(form: Form, arrival: Arrival, parser: MultipartParser) -> None:
     part = _Part()
     async for chunk in _chunks(arrival, form):
         for piece in parser.feed(chunk):
             part.take(piece, form)
     if form.upload is not None and not form.complete:
-        form.upload.content.close()
         raise FastifyError(500, "Part terminated early due to unexpected end of multipart data")
-    return form if form.upload is not None else None
 
 
 async def _chunks(arrival: Arrival, form: Form) -> AsyncIterator[bytes]:
