@@ -173,10 +173,9 @@ async def test_an_upload_that_its_client_gives_up_leaves_nothing_behind() -> Non
         await writer.drain()
         writer.close()
         await writer.wait_closed()
-        while not sandbox.requests:
-            await asyncio.sleep(0.01)
         files = await ask(origin, post("drive/files", {"i": sandbox.native_token}))
     assert files.body == "[]"
+    assert sandbox.calls["/api/drive/files/create"] == 1
 
 
 async def test_limits_are_kept_per_user_and_off_unless_asked_for() -> None:
