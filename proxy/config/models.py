@@ -77,6 +77,12 @@ def _check_file_path(path: Path) -> Path:
     return path
 
 
+def _check_key(value: object) -> object:
+    if isinstance(value, str) and len(value) < _MIN_KEY:
+        raise ValueError(f"needs at least {_MIN_KEY} characters")
+    return value
+
+
 def _refuse_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("expected a whole number")
@@ -90,6 +96,7 @@ UpstreamName = Annotated[
 ]
 Method = Annotated[str, AfterValidator(_check_method)]
 FilePath = Annotated[Path, AfterValidator(_check_file_path)]
+StoreKey = Annotated[Secret, BeforeValidator(_check_key)]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_refuse_bool)]
 OwnPort = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_refuse_bool)]
 
@@ -114,15 +121,13 @@ class Store(Section):
     """`file`: encrypted, on disk. `memory`: forgotten at the end."""
     path: FilePath | None = None
     """Folder of the token files; by default `$XDG_STATE_HOME/sidekey`."""
-    key: Secret | None = None
+    key: StoreKey | None = None
     """Secret of at least 32 characters that encrypts the files; by default one is made once."""
 
     @model_validator(mode="after")
     def _only_files_have_a_place(self) -> Self:
         if self.type == "memory" and (self.path is not None or self.key is not None):
             raise ValueError("path and key need type: file")
-        if self.key is not None and len(self.key.reveal()) < _MIN_KEY:
-            raise ValueError(f"key needs at least {_MIN_KEY} characters")
         return self
 
 

@@ -22,11 +22,12 @@ upstreams:
 
 @pytest.fixture
 def key(load_text):
-    """Load one value as a key and return what it became."""
+    """Load one value as a password, which may be any text, and return what it became."""
 
     def _key(text: str, environ: dict[str, str] | None = None) -> str:
-        provider = load_text(upstream(text), environ).settings.upstreams["a"].provider
-        return provider.keys[0].reveal()
+        written = upstream(text).replace("api_key", "jquants").replace("keys:", "password:")
+        loaded = load_text(written + "      mailaddress: me@example.com\n", environ)
+        return loaded.settings.upstreams["a"].provider.password.reveal()
 
     return _key
 

@@ -144,7 +144,7 @@ AT_THE_TOP = {
         "store: {type: memory, path: /x}",
         "1:1: store: path and key need type: file",
     ),
-    "short store key": ("store: {key: '${KEY}'}", "1:1: store: key needs at least 32 characters"),
+    "short store key": ("store: {key: '${KEY}'}", "1:9: store.key: needs at least 32 characters"),
     "home sign": (
         "store: {path: ~/tokens}",
         "1:9: store.path: ~ is not expanded here: write ${HOME}",
