@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -16,9 +16,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 class Frozen(BaseModel):
     """A frozen model that refuses unknown keys and never shows its input in an error."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def parse_duration(value: object) -> object:
@@ -49,8 +47,15 @@ def check_url(value: str) -> str:
         raise ValueError("a URL must hold no user or password")
     if "#" in value:
         raise ValueError("a URL must hold no fragment")
-    parts.port  # noqa: B018  raises ValueError when the port is no number
+    _check_port(parts)
     return value
+
+
+def _check_port(parts: SplitResult) -> None:
+    try:
+        parts.port  # noqa: B018  raises ValueError when it is no port
+    except ValueError:
+        raise ValueError("the port of a URL is a number up to 65535") from None
 
 
 def check_base_url(value: str) -> str:

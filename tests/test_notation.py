@@ -162,3 +162,10 @@ def test_a_models_errors_never_show_what_was_given(fields: dict[str, str]) -> No
     with pytest.raises(ValidationError) as caught:
         Example.model_validate(fields)
     assert "canary" not in str(caught.value)
+
+
+def test_a_port_that_is_none_is_not_echoed() -> None:
+    """Whoever writes `https://user:pass@host` wrongly may have put a password there."""
+    with pytest.raises(ValueError, match="number up to 65535") as caught:
+        check_url("https://example.com:hunter2/")
+    assert "hunter2" not in str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from proxy.credentials.secret import Secret
 from proxy.errors import CredentialError
@@ -49,8 +49,6 @@ class Injector(Frozen):
     `format` is sent with `{token}` replaced; without `{token}` it is a fixed value, which may be a
     secret of its own. `paths` are globs for the path at the upstream; none at all means every path.
     """
-
-    model_config = ConfigDict(populate_by_name=False)  # the key is `in`, and `place` is unknown
 
     format: Annotated[str, AfterValidator(check_text)] = Field(default=PLACEHOLDER, repr=False)
     paths: tuple[PathGlob, ...] = ()
