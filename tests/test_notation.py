@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from proxy.notation import BaseUrl, Duration, Frozen, Status, Url, origin_of
+from proxy.notation import BaseUrl, Duration, Frozen, Status, Url, check_url, origin_of
 
 DURATION = TypeAdapter(Duration)
 URL = TypeAdapter(Url)
