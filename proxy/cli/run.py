@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from proxy.app import Running, open_store, running
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import say, table
 from proxy.config import Loaded
+from proxy.errors import ConfigError
 from proxy.observe import logs
 
 
@@ -27,12 +29,24 @@ def command(
     ] = None,
     unix_socket: Annotated[Path | None, typer.Option(help="Listen on this socket.")] = None,
 ) -> None:
-    """Serve: every upstream at http://127.0.0.1:8080/NAME/."""
-    options = {"listen.host": host, "listen.port": port, "listen.unix_socket": unix_socket}
-    given = {name: value for name, value in options.items() if value is not None}
-    loaded = load_config(config, given)
+    """Serve every upstream at http://127.0.0.1:8080/NAME/.
+
+    Ctrl-C and SIGTERM are how it is stopped: requests under way are finished, then it exits 0.
+    """
+    loaded = load_config(config, _overrides(host, port, unix_socket))
     logs.configure()
     asyncio.run(_serve(loaded))
+
+
+def _overrides(host: str | None, port: int | None, unix_socket: Path | None) -> dict[str, object]:
+    """Return the settings that options replace; an address that is given replaces a socket."""
+    address: dict[str, object] = {"listen.host": host, "listen.port": port}
+    given = {name: value for name, value in address.items() if value is not None}
+    if unix_socket is not None and given:
+        raise ConfigError(["--unix-socket stands in place of --host and --port"])
+    if unix_socket is not None or given:
+        given["listen.unix_socket"] = unix_socket
+    return given
 
 
 async def _serve(loaded: Loaded) -> None:
@@ -59,9 +73,9 @@ def banner(loaded: Loaded, proxy: Running) -> str:
 
 
 def curl_url(proxy: Running, name: str) -> str:
-    """Return the arguments with which curl reaches an upstream."""
+    """Return the arguments with which curl reaches an upstream, ready for a shell."""
     url = f"{proxy.urls[name]}/"
     if not url.startswith("unix:"):
         return url
     path, _, rest = url.removeprefix("unix:").rpartition(f"/{name}/")
-    return f"--unix-socket {path} http://localhost/{name}/{rest}"
+    return f"--unix-socket {shlex.quote(path)} http://localhost/{name}/{rest}"
