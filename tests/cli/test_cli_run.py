@@ -1,0 +1,177 @@
+"""`sidekey run`: where it listens, what it says, how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import stat
+from datetime import timedelta
+
+import pytest
+from command_line import PATIENCE, Home
+
+from proxy.sandbox.jquants_v2 import JQuantsV2
+from proxy.sandbox.serving import serve
+
+KEY = """\
+listen: {{port: 8080}}
+upstreams:
+  jquants:
+    preset: jquants-v2
+    base_url: {origin}/v2
+    provider: {{keys: demo-api-key}}
+  other:
+    preset: jquants-v2
+    base_url: {origin}/v2
+    provider: {{keys: demo-api-key}}
+"""
+NOWHERE = """\
+{beginning}
+upstreams:
+  api: {{base_url: "http://127.0.0.1:9", provider: {{type: api_key, keys: made-up}}}}
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+    return port
+
+
+async def test_the_banner_names_each_upstream_and_its_curl_line_works(home: Home) -> None:
+    sandbox = JQuantsV2()
+    async with serve(sandbox.application()) as origin:
+        home.configure(KEY.format(origin=origin))
+        async with home.started("run", "--port", "0", terminal=True, NO_COLOR="1") as proxy:
+            await proxy.err.shows("stop with Ctrl-C")
+            banner = proxy.err.text
+            for name in ("jquants", "other"):
+                await proxy.err.shows(rf"http://127\.0\.0\.1:\d+/{name}/ +-> +{origin}/v2")
+            line = (await proxy.err.shows(r"try: +(curl .+?)\r?$"))[1]
+            answer = await home.shell(line)
+            ended = await proxy.stopped(signal.SIGINT)
+    assert answer.out.startswith("HTTP/1.1 403")  # the vendor's word for a path that it lacks
+    assert "Sidekey-Error" not in answer.out
+    assert sandbox.requests[0].header("x-api-key") == ["demo-api-key"]
+    assert "\x1b" not in banner
+    assert "Traceback" not in ended.err
+    assert (ended.code, ended.out) == (0, "")
+
+
+async def test_on_a_terminal_the_log_is_coloured_unless_no_color_is_set(home: Home) -> None:
+    home.configure(NOWHERE.format(beginning=""))
+    async with home.started("run", "--port", "0", terminal=True) as proxy:
+        await proxy.err.shows("listening")
+        assert "\x1b[" in (await proxy.stopped()).err
+
+
+async def test_without_a_terminal_one_json_event_tells_addresses_and_upstreams(home: Home) -> None:
+    home.configure(NOWHERE.format(beginning=""))
+    async with home.serving() as proxy:
+        told = await proxy.event("listening")
+        ended = await proxy.stopped()
+    assert told["upstreams"] == ["api"]
+    assert urlport(told["addresses"][0]) > 0
+    events = [json.loads(line)["event"] for line in ended.err.splitlines() if line[0] == "{"]
+    assert events.count("listening") == 1
+    assert events[-1] == "stopped"
+    assert (ended.code, ended.out) == (0, "")
+
+
+def urlport(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+async def test_options_win_over_the_environment_and_that_over_the_file(home: Home) -> None:
+    in_file, in_environment, given = free_port(), free_port(), free_port()
+    home.configure(NOWHERE.format(beginning=f"listen: {{port: {in_file}}}"))
+    for arguments, environ, expected in (
+        ((), {}, in_file),
+        ((), {"SIDEKEY_PORT": str(in_environment)}, in_environment),
+        (("--port", str(given)), {"SIDEKEY_PORT": str(in_environment)}, given),
+    ):
+        async with home.started("run", *arguments, **environ) as proxy:
+            assert urlport(await proxy.address()) == expected
+
+
+async def test_a_port_that_is_given_wins_over_a_socket_in_the_file(home: Home) -> None:
+    home.configure(NOWHERE.format(beginning="listen: {unix_socket: proxy.sock}"))
+    async with home.started("run", "--port", "0") as proxy:
+        assert (await proxy.address()).startswith("http://127.0.0.1:")
+    async with home.started("run", "--host", "127.0.0.1", "--port", "0") as proxy:
+        assert (await proxy.address()).startswith("http://127.0.0.1:")
+
+
+async def test_a_port_and_a_socket_at_once_are_refused(home: Home) -> None:
+    home.configure(NOWHERE.format(beginning=""))
+    ended = await home.run("run", "--port", "0", "--unix-socket", "proxy.sock")
+    assert ended.code == 2
+    assert "--unix-socket" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_a_unix_socket_is_private_and_curl_reaches_upstreams_through_it(home: Home) -> None:
+    path = home.work / "a socket.sock"
+    async with serve(JQuantsV2().application()) as origin:
+        home.configure(KEY.format(origin=origin))
+        async with home.serving("--unix-socket", str(path)) as proxy:
+            assert await proxy.address() == f"unix:{path}"
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            url = "http://localhost/jquants/equities/master?code=86970"
+            answer = await home.shell(f"curl -s --unix-socket '{path}' '{url}'")
+            health = await home.run("health", SIDEKEY_UNIX_SOCKET=str(path))
+            status = await home.run("status", "--json", SIDEKEY_UNIX_SOCKET=str(path))
+            await proxy.stopped()
+    assert json.loads(answer.out)["data"][0]["Code"] == "86970"
+    assert (health.code, health.out) == (0, "ok\n")
+    assert json.loads(status.out)["upstreams"][0]["state"] == "ready"
+    assert not path.exists()
+
+
+async def test_the_curl_line_for_a_unix_socket_works_too(home: Home) -> None:
+    path = home.work / "a socket.sock"
+    async with serve(JQuantsV2().application()) as origin:
+        home.configure(KEY.format(origin=origin))
+        async with home.started("run", "--unix-socket", str(path), terminal=True) as proxy:
+            line = (await proxy.err.shows(r"try: +(curl .+?)\r?$"))[1]
+            answer = await home.shell(line)
+    assert answer.out.startswith("HTTP/1.1 403"), answer
+
+
+async def test_a_taken_port_is_an_error_in_words(home: Home) -> None:
+    home.configure(NOWHERE.format(beginning=""))
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+        ended = await home.run("run", "--port", str(port))
+    assert ended.code == 1
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.err
+    assert "--port 0" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+async def test_a_request_under_way_is_finished_before_the_proxy_stops(
+    home: Home, by: signal.Signals
+) -> None:
+    sandbox = JQuantsV2()
+    sandbox.faults.delay = timedelta(seconds=0.5)
+    async with serve(sandbox.application()) as origin:
+        home.configure(KEY.format(origin=origin))
+        async with home.serving() as proxy, asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            url = f"{await proxy.address()}/jquants/equities/master?code=86970"
+            asking = group.create_task(home.shell(f"curl -s '{url}'"))
+            while not sandbox.requests:
+                await asyncio.sleep(0.01)
+            ended = await proxy.stopped(by)
+    assert ended.code == 0
+    assert json.loads(asking.result().out)["data"][0]["Code"] == "86970"
+
+
+async def test_a_configuration_error_stops_the_start(home: Home) -> None:
+    path = home.configure("upstreams: {api: {base_url: 'http://127.0.0.1:9'}}")
+    ended = await home.run("run")
+    assert ended.code == 2
+    assert str(path) in ended.err
+    assert "Traceback" not in ended.err

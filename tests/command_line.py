@@ -1,0 +1,211 @@
+"""Runs sidekey's commands as processes of their own, in an empty home folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 30.0  # seconds until a command that says nothing counts as stuck
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+
+class Output:
+    """One stream of a running command, collected as it comes."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._content = b""
+        self._ended = False
+        self._more = asyncio.Event()
+        self._collecting = asyncio.create_task(self._collect(reader))
+
+    @property
+    def text(self) -> str:
+        return self._content.decode(errors="replace")
+
+    async def shows(self, pattern: str) -> re.Match[str]:
+        """Wait until `pattern` can be found in what was said."""
+        async with asyncio.timeout(PATIENCE):
+            while (found := re.search(pattern, self.text, re.MULTILINE)) is None:
+                assert not self._ended, f"never said {pattern!r}:\n{self.text}"
+                self._more.clear()
+                await self._more.wait()
+        return found
+
+    async def whole(self) -> str:
+        await self._collecting
+        return self.text
+
+    async def _collect(self, reader: asyncio.StreamReader) -> None:
+        with suppress(OSError):  # a terminal ends in EIO
+            while chunk := await reader.read(65536):
+                self._content += chunk
+                self._more.set()
+        self._ended = True
+        self._more.set()
+
+
+class Started:
+    """A command that is still running."""
+
+    def __init__(self, process: asyncio.subprocess.Process, out: Output, err: Output) -> None:
+        self.process = process
+        self.out = out
+        self.err = err
+
+    async def ended(self) -> Ended:
+        async with asyncio.timeout(PATIENCE):
+            code = await self.process.wait()
+            return Ended(code, await self.out.whole(), await self.err.whole())
+
+    async def stopped(self, by: signal.Signals = signal.SIGTERM) -> Ended:
+        """Send a signal, and return what the command left behind."""
+        self.process.send_signal(by)
+        return await self.ended()
+
+    async def event(self, name: str) -> dict[str, Any]:
+        """Wait for the structured log line of that event."""
+        line = await self.err.shows(rf'^\{{.*"event": "{re.escape(name)}".*\}}$')
+        return json.loads(line[0])
+
+    async def address(self) -> str:
+        """Wait until a proxy listens; return the URL or socket of its main listener."""
+        return (await self.event("listening"))["addresses"][0]
+
+    @property
+    def argv(self) -> str:
+        return Path(f"/proc/{self.process.pid}/cmdline").read_bytes().decode()
+
+
+class Home:
+    """A home folder of its own; the working folder is in it, and holds the configuration."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.work = folder / "work"
+        self.work.mkdir()
+        self.state = folder / "state" / "sidekey"
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "LANG": "C.UTF-8",
+            "HOME": str(folder),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "TERM": "xterm-256color",
+        }
+
+    def configure(self, text: str, *, mode: int = 0o600) -> Path:
+        """Write `sidekey.yaml` into the working folder."""
+        path = self.work / "sidekey.yaml"
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    async def run(self, *arguments: str, **environ: str) -> Ended:
+        """Run a command to its end."""
+        async with self.started(*arguments, **environ) as command:
+            return await command.ended()
+
+    @asynccontextmanager
+    async def started(
+        self, *arguments: str, terminal: bool = False, **environ: str
+    ) -> AsyncIterator[Started]:
+        """Start a command; with `terminal`, its stderr is one. It is killed if it still runs."""
+        async with _started(
+            [sys.executable, "-m", "proxy", *arguments],
+            terminal=terminal,
+            cwd=self.work,
+            environ=self.environ | environ,
+        ) as command:
+            yield command
+
+    @asynccontextmanager
+    async def serving(self, *arguments: str, **environ: str) -> AsyncIterator[Started]:
+        """Start `sidekey run` on a free port and wait until it listens."""
+        given = arguments if "--unix-socket" in arguments else ("--port", "0", *arguments)
+        async with self.started("run", *given, **environ) as proxy:
+            await proxy.address()
+            yield proxy
+
+    async def shell(self, line: str, **environ: str) -> Ended:
+        """Run a line in bash, as a person who pasted it."""
+        async with _started(
+            ["bash", "-c", line], terminal=False, cwd=self.work, environ=self.environ | environ
+        ) as command:
+            return await command.ended()
+
+    async def python(self, code: str, *arguments: str) -> Ended:
+        """Run Python code in a process of its own."""
+        async with _started(
+            [sys.executable, "-c", code, *arguments],
+            terminal=False,
+            cwd=self.work,
+            environ=self.environ,
+        ) as command:
+            return await command.ended()
+
+
+@asynccontextmanager
+async def _started(
+    argv: list[str], *, terminal: bool, cwd: Path, environ: dict[str, str]
+) -> AsyncIterator[Started]:
+    master, slave = os.openpty() if terminal else (None, None)
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=cwd,
+        env=environ,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE if slave is None else slave,
+    )
+    assert process.stdout is not None
+    async with _reader(process.stderr, master, slave) as stderr:
+        started = Started(process, Output(process.stdout), Output(stderr))
+        try:
+            yield started
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await started.ended()
+
+
+@asynccontextmanager
+async def _reader(
+    pipe: asyncio.StreamReader | None, master: int | None, slave: int | None
+) -> AsyncIterator[asyncio.StreamReader]:
+    if pipe is not None:
+        yield pipe
+        return
+    assert master is not None
+    assert slave is not None
+    os.close(slave)
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(master, "rb", buffering=0)
+    )
+    try:
+        yield reader
+    finally:
+        transport.close()
