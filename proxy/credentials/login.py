@@ -17,13 +17,14 @@ from proxy.credentials.exchange import Exchange
 from proxy.credentials.providers import InteractiveProvider
 from proxy.credentials.source import Source
 from proxy.credentials.token import Login, Token
-from proxy.errors import LoginFailed, LoginPending, TokenEndpointError
+from proxy.errors import LoginFailed, LoginPending, SidekeyError, StoreError, TokenEndpointError
 
 POLL = 2.0  # seconds; a denial and a closed browser never call back, so the server is asked
 CALLBACK_PATH = "/sidekey/callback"
 _PAGE = """<!doctype html><meta charset="utf-8"><title>sidekey</title>
 <body style="font: 1.1em system-ui; margin: 4em auto; max-width: 32em"><h1>{title}</h1><p>{text}"""
-_DONE = _PAGE.format(title="Approved", text="You can close this tab and go back to the terminal.")
+_DONE = _PAGE.format(title="Signed in", text="The token is kept. You can close this tab.")
+_NOT_DONE = _PAGE.format(title="Not signed in", text="sidekey says why in its terminal.")
 _FOREIGN = _PAGE.format(
     title="Not this sign-in",
     text="This page belongs to another sign-in than the one that sidekey is waiting for.",
@@ -52,8 +53,13 @@ async def sign_in(
         login = await exchange.run(provider.begin(catcher.url, state))
         catcher.login = login
         show(login.url)
-        token = await _approved(login, exchange, returned, wait)
-        await source.keep(token)
+        try:
+            token = await _approved(login, exchange, returned, wait)
+            await source.keep(token)
+        except SidekeyError:
+            catcher.outcome.set_result(_NOT_DONE)
+            raise
+        catcher.outcome.set_result(_DONE)
     return token
 
 
@@ -87,19 +93,21 @@ def _too_late(error: LoginPending | TokenEndpointError, wait: float) -> LoginFai
 
 
 class _Catcher:
-    """Catches the browser when it comes back."""
+    """Catches the browser when it comes back, and shows it `outcome`, a page, once there is one."""
 
     def __init__(self, url: str, returned: asyncio.Event) -> None:
         self.url = url
         self.login: Login | None = None
+        self.outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._returned = returned
 
-    def catch(self, request: web.Request) -> web.Response:
+    async def catch(self, request: web.Request) -> web.Response:
         login = self.login
         if login is None or request.query.get(login.state_name) != login.state:
             return web.Response(status=400, text=_FOREIGN, content_type="text/html")
         self._returned.set()
-        return web.Response(text=_DONE, content_type="text/html")
+        page = await asyncio.shield(self.outcome)  # another tab may wait for it too
+        return web.Response(text=page, content_type="text/html")
 
 
 @asynccontextmanager
@@ -107,11 +115,7 @@ async def _callback(returned: asyncio.Event) -> AsyncIterator[_Catcher]:
     application = web.Application()
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     catcher = _Catcher("", returned)
-
-    async def catch(request: web.Request) -> web.Response:
-        return catcher.catch(request)
-
-    application.router.add_get(CALLBACK_PATH, catch)
+    application.router.add_get(CALLBACK_PATH, catcher.catch)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -125,11 +129,16 @@ async def _callback(returned: asyncio.Event) -> AsyncIterator[_Catcher]:
 def only_login(folder: Path, name: str) -> Iterator[None]:
     """Hold the right to sign in to `name`; raise `LoginFailed` if another process holds it.
 
+    Raises `StoreError` if the folder cannot be made or written.
     Two sign-ins at once would end in two tokens of which one is thrown away, still valid.
     The lock file stays: deleting it would let a third process lock another file of that name.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(folder / f"{name}.login", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = folder / f"{name}.login"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
