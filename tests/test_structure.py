@@ -41,6 +41,7 @@ RUNGS = {  # the longest matching prefix counts
     "proxy.gateway.fields": 2,
     "proxy.events": 2,
     "proxy.pathglob": 1,
+    "proxy.placeholders": 1,
     "proxy.notation": 1,
     "proxy.errors": 1,
     "proxy.credentials.secret": 1,

@@ -8,7 +8,6 @@ the base URL, so that a token endpoint follows a changed base URL.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,8 +18,7 @@ from pydantic import Field, JsonValue
 
 from proxy.config.issues import Issue, KeyPath, did_you_mean
 from proxy.notation import Frozen, Url, check_base_url, origin_of
-
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+from proxy.placeholders import fill, names
 
 
 class Input(Frozen):
@@ -47,7 +45,7 @@ class Preset(Frozen):
 
     def placeholders(self) -> dict[str, Input]:
         """Return the inputs that stand as `{name}` in the provider; they cannot be left out."""
-        used = _placeholders(self.provider)
+        used = names(self.provider)
         return {name: entry for name, entry in self.inputs.items() if name in used}
 
 
@@ -147,27 +145,6 @@ def merge(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str,
         if isinstance(lower, dict) and isinstance(upper, dict):
             merged[key] = merge(lower, upper)
     return merged
-
-
-def fill(shape: object, values: Mapping[str, str]) -> object:
-    """Return `shape` with `{name}` replaced in one pass; unknown names stay, as `{token}` must."""
-    if isinstance(shape, str):
-        return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), shape)
-    if isinstance(shape, Mapping):
-        return {key: fill(item, values) for key, item in shape.items()}
-    if isinstance(shape, list):
-        return [fill(item, values) for item in shape]
-    return shape
-
-
-def _placeholders(shape: object) -> set[str]:
-    if isinstance(shape, str):
-        return set(_PLACEHOLDER.findall(shape))
-    if isinstance(shape, Mapping):
-        return set().union(*(_placeholders(item) for item in shape.values()))
-    if isinstance(shape, list):
-        return set().union(*(_placeholders(item) for item in shape))
-    return set()
 
 
 def _origin(base_url: object) -> str:

@@ -7,27 +7,11 @@ from typing import Annotated, Literal
 from multidict import CIMultiDict
 from pydantic import AfterValidator, Field
 
+from proxy.gateway.fields import HOP_BY_HOP
 from proxy.injection.request import OutgoingRequest
 from proxy.injection.rule import FieldName, Injector, sendable
 
-# RFC 9110 7.6.1 and what frames or routes the message: sidekey sets these itself.
-RESERVED = frozenset(
-    {
-        "connection",
-        "content-length",
-        "content-type",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+RESERVED = HOP_BY_HOP | {"content-length", "content-type", "host"}  # sidekey sets these itself
 
 
 def _check_not_reserved(name: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clocks import Clock
 
 from proxy.credentials.exchange import Exchange
 from proxy.credentials.providers import (
@@ -41,30 +42,9 @@ from proxy.sandbox.serving import serve
 V2, V1 = "/auth/v2/tokens", "/auth/v1/tokens"
 
 
-class Clock:
-    """Wall time and monotonic time that stand still until a test moves them."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return 1000.0 + self.seconds
-
-    def move(self, **span: float) -> None:
-        self.seconds += timedelta(**span).total_seconds()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 async def portal(clock: Clock) -> AsyncIterator[tuple[Portal, str]]:
-    portal = Portal(now=clock.now)
+    portal = Portal(now=clock)
     async with serve(portal.application()) as origin:
         yield portal, origin
 
@@ -74,8 +54,8 @@ Make = Callable[..., Source]
 
 @pytest.fixture
 async def make(clock: Clock) -> AsyncIterator[Make]:
-    exchange = Exchange(now=clock.now)
-    common = MemoryStore(now=clock.now)
+    exchange = Exchange(now=clock)
+    common = MemoryStore(now=clock)
 
     def source(
         provider: Provider, *, store: Store | None = None, events: list[Event] | None = None
@@ -87,7 +67,7 @@ async def make(clock: Clock) -> AsyncIterator[Make]:
             store=store or common,
             exchange=exchange,
             observe=(events if events is not None else []).append,
-            now=clock.now,
+            now=clock,
             monotonic=clock.monotonic,
             jitter=lambda shortest, longest: longest,
         )
@@ -170,7 +150,7 @@ async def test_a_fetch_that_nobody_waits_for_any_more_is_still_kept(
     make: Make, portal: tuple[Portal, str], clock: Clock
 ) -> None:
     """Surprise 18: what a token endpoint hands out may exist only once."""
-    store = MemoryStore(now=clock.now)
+    store = MemoryStore(now=clock)
     source = make(oauth2(portal[1]), store=store)
     portal[0].faults.delay = timedelta(milliseconds=50)
     waiter = asyncio.create_task(source.token())
@@ -186,7 +166,7 @@ async def test_a_token_is_renewed_before_it_expires(
     source = make(oauth2(portal[1]))
     first = await source.token()
     assert first.expires_at is not None
-    clock.move(seconds=(first.expires_at - clock.now() - EARLY).total_seconds() - 1)
+    clock.move(seconds=(first.expires_at - clock() - EARLY).total_seconds() - 1)
     assert await source.token() == first
     clock.move(seconds=2)
     assert await source.token() != first
@@ -196,7 +176,7 @@ async def test_a_token_is_renewed_before_it_expires(
 async def test_a_short_token_is_renewed_in_the_last_tenth_of_its_life(
     make: Make, clock: Clock
 ) -> None:
-    portal = Portal(token_life=timedelta(seconds=20), now=clock.now)
+    portal = Portal(token_life=timedelta(seconds=20), now=clock)
     async with serve(portal.application()) as origin:
         source = make(oauth2(origin))
         first = await source.token()
@@ -224,7 +204,7 @@ async def test_the_legacy_token_is_patched_while_it_lives_and_posted_anew_afterw
 
 
 async def test_an_expired_refresh_token_is_not_even_tried(make: Make, clock: Clock) -> None:
-    sandbox = JQuantsV1(now=clock.now)
+    sandbox = JQuantsV1(now=clock)
     async with serve(sandbox.application()) as origin:
         source = make(jquants(origin))
         await source.token()
@@ -308,7 +288,7 @@ async def test_a_wrong_password_is_tried_at_most_three_times_an_hour(
     make: Make, clock: Clock
 ) -> None:
     """Surprise 2: 400 is final; a loop would lock the account."""
-    sandbox = JQuantsV1(now=clock.now)
+    sandbox = JQuantsV1(now=clock)
     async with serve(sandbox.application()) as origin:
         source = make(jquants(origin, password="wrong-password"))
         for _ in range(120):
@@ -484,7 +464,7 @@ async def test_a_token_serves_from_memory_when_the_store_cannot_be_written(
             raise StoreError("the disk is full")
 
     events: list[Event] = []
-    source = make(oauth2(portal[1]), store=ReadOnly(now=clock.now), events=events)
+    source = make(oauth2(portal[1]), store=ReadOnly(now=clock), events=events)
     first = await source.token()
     assert await source.token() == first
     assert any(isinstance(event, TokenNotStored) for event in events)
@@ -509,7 +489,7 @@ async def test_a_store_that_fails_does_not_stop_the_watching(make: Make, clock: 
             raise StoreError("the folder is gone")
 
     make(
-        MiAuth(type="miauth", server="http://127.0.0.1:9"), store=Broken(now=clock.now)
+        MiAuth(type="miauth", server="http://127.0.0.1:9"), store=Broken(now=clock)
     ).notice_changes()
 
 
@@ -524,7 +504,7 @@ async def test_a_token_in_memory_serves_on_while_the_store_cannot_be_read(
                 raise StoreError("the entry is damaged")
             return await super().load(name, fingerprint)
 
-    store = Unreadable(now=clock.now)
+    store = Unreadable(now=clock)
     source = make(oauth2(portal[1]), store=store)
     first = await source.token()
     store.broken = True

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from clocks import Clock
 
 from proxy.sandbox.jquants_v1 import JQuantsV1
 from proxy.sandbox.serving import serve
@@ -19,19 +20,6 @@ DEAD_ID_TOKEN = {"message": "The incoming token is invalid or expired."}
 WRONG_PATH = {
     "message": "Missing Authentication Token. The method or resources may not be supported."
 }
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = datetime(2025, 6, 14, 9, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

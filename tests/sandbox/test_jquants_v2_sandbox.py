@@ -7,12 +7,13 @@ import gzip
 import importlib.util
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from clocks import Clock
 
 from proxy.sandbox.jquants_v1 import JQuantsV1
 from proxy.sandbox.jquants_v2 import JQuantsV2
@@ -22,19 +23,6 @@ BAD_KEY = {"message": "The incoming api key is invalid or expired."}
 WRONG_PATH = {
     "message": "Missing Authentication Token. The method or resources may not be supported."
 }
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = datetime(2025, 6, 14, 9, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

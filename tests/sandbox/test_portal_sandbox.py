@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import pytest
+from clocks import Clock
 
 from proxy.sandbox.portal import Portal
 from proxy.sandbox.serving import serve
@@ -19,19 +20,6 @@ SECONDARY = {"X-Api-Key": "demo-secondary-key"}
 HEALTH = "/da/v1/healthcheck"
 SOLVE = "/da/v3/async/qubo/solve"
 JOBS = "/da/v3/async/jobs"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = datetime(2025, 6, 14, 9, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -25,10 +24,10 @@ from proxy.credentials.secret import Secret
 from proxy.credentials.token import Token, TokenFlow, TokenRequest, TokenResponse
 from proxy.errors import GrantRejected
 from proxy.notation import Duration, Frozen, Status, Url
+from proxy.placeholders import fill
 
 Method = Annotated[str, StringConstraints(pattern=r"^(GET|POST|PUT|PATCH)$")]
 JsonPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
-_PLACE = re.compile(r"\{(\w+)\}")  # where a value goes
 
 
 class ClientAuth(Frozen):
@@ -58,7 +57,7 @@ class RequestShape(Frozen):
         """Return the request with `{name}` replaced by the values of that name."""
         content_type, content = self._content(values)
         headers = {"Content-Type": content_type} if content_type else {}
-        headers = _overridden(headers, _filled(self.headers, values))
+        headers = _overridden(headers, fill(self.headers, values))
         if self.auth is not None:
             user, password = self.auth.basic
             authorization = basic(user.reveal(), password.reveal())
@@ -67,33 +66,23 @@ class RequestShape(Frozen):
 
     def _content(self, values: Mapping[str, str]) -> tuple[str | None, bytes]:
         if self.json_content is not None:
-            filled = json.dumps(_filled(self.json_content, values), ensure_ascii=False)
+            filled = json.dumps(fill(self.json_content, values), ensure_ascii=False)
             return "application/json", filled.encode()
         if self.form is not None:
-            return FORM, urlencode(_filled(self.form, values)).encode()
+            return FORM, urlencode(fill(self.form, values)).encode()
         return None, b""
 
     def _url(self, values: Mapping[str, str]) -> str:
         if not self.query:
             return self.url
         separator = "&" if "?" in self.url else "?"
-        return self.url + separator + urlencode(_filled(self.query, values))
+        return self.url + separator + urlencode(fill(self.query, values))
 
 
 def _overridden(headers: dict[str, str], by: dict[str, str]) -> dict[str, str]:
     """Return both; where a name is in both, whatever its case, `by` wins."""
     names = {name.lower() for name in by}
     return {name: value for name, value in headers.items() if name.lower() not in names} | by
-
-
-def _filled(shape: Any, values: Mapping[str, str]) -> Any:
-    if isinstance(shape, str):
-        return _PLACE.sub(lambda place: values.get(place[1], place[0]), shape)
-    if isinstance(shape, Mapping):
-        return {key: _filled(value, values) for key, value in shape.items()}
-    if isinstance(shape, list):
-        return [_filled(value, values) for value in shape]
-    return shape
 
 
 class ResponseShape(Frozen):
