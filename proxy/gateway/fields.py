@@ -34,17 +34,19 @@ PROTECTED = frozenset(  # a client that lists these in Connection must not make 
 def request_fields(received: CIMultiDictProxy[str], *, keep_credentials: bool) -> CIMultiDict[str]:
     """Return the client's end-to-end fields, in order, with every duplicate.
 
+    Duplicates take the spelling of the first: aiohttp's client lets `X-A` after `x-a` replace it.
     `Authorization` goes unless `keep_credentials`: it was never meant for the upstream's owner.
     """
     dropped = HOP_BY_HOP | REWRITTEN | FROM_BROWSERS | ABOUT_THE_CLIENT | _nominated(received)
     if not keep_credentials:
         dropped |= CREDENTIALS
+    spelling: dict[str, str] = {}
     return CIMultiDict(
-        (name, value)
+        (spelling.setdefault(name.lower(), name), value)
         for name, value in received.items()
         if name.lower() not in dropped
         and not name.lower().startswith(("sec-fetch-", "x-forwarded-"))
-        and _sendable(value)
+        and sendable(value)
     )
 
 
@@ -60,7 +62,7 @@ def response_fields(received: MultiMapping[str]) -> CIMultiDict[str]:
         for name, value in received.items()
         if name.lower() not in dropped
         and not name.lower().startswith("access-control-")
-        and _sendable(value)
+        and sendable(value)
     )
 
 
@@ -74,8 +76,8 @@ def _all(received: MultiMapping[str], name: str) -> Iterable[str]:
     return received.getall(name, ())
 
 
-def _sendable(value: str) -> bool:
-    """Tell whether the value survives being written; control bytes would mis-frame a message."""
+def sendable(value: str) -> bool:
+    """Tell whether a value or reason phrase can be written: control bytes mis-frame a message."""
     return not any(_unwritable(character) for character in value)
 
 
