@@ -7,7 +7,7 @@ from typing import Self
 from aiohttp import web
 
 from proxy.errors import CredentialExhausted, UpstreamUnreachable
-from proxy.gateway.fields import response_fields
+from proxy.gateway.fields import response_fields, sendable
 from proxy.gateway.problems import ERROR_FIELD
 from proxy.gateway.upstream import UpstreamResponse
 from proxy.gateway.websocket import HANDSHAKE, join, wants_websocket
@@ -25,7 +25,8 @@ class ForwardedResponse(web.StreamResponse):
             headers.update(HANDSHAKE)
         if rejected:
             headers[ERROR_FIELD] = CredentialExhausted.slug
-        return cls(status=answer.status, reason=answer.reason, headers=headers)
+        reason = answer.reason if sendable(answer.reason) else ""
+        return cls(status=answer.status, reason=reason, headers=headers)
 
     async def _prepare_headers(self) -> None:
         missing = [name for name in ADDED_FIELDS if name not in self.headers]
