@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from proxy.credentials.token import Token
 from proxy.errors import CredentialExhausted, NotAllowed, SidekeyError, UpstreamError
@@ -102,7 +103,8 @@ class Forwarding:
             headers=headers,
             has_content=content.exists,
         )
-        if self._settings.client_credential == "reject" and self._has_credential(outgoing):
+        received = outgoing.with_headers(CIMultiDict(request.headers))
+        if self._settings.client_credential == "reject" and self._has_credential(received):
             raise NotAllowed("the client sent a credential of its own, and this upstream has one")
         if not self._passes(outgoing):
             outgoing = strip_credentials(outgoing, self._settings.inject)
