@@ -10,7 +10,7 @@ from aiohttp import web
 from proxy.errors import BadTarget, NotAllowed, SidekeyError, UnknownUpstream
 from proxy.events import Observer, RequestRefused
 from proxy.gateway.forwarding import Forwarding
-from proxy.gateway.guard import Listener, check_host, check_site
+from proxy.gateway.guard import Listener, check_framing, check_host, check_site
 from proxy.gateway.problems import problem
 from proxy.gateway.target import Target, parse, split_prefix
 
@@ -48,6 +48,7 @@ class Gateway:
         try:
             host = check_host(request.headers, listener)
             check_site(request.headers)
+            check_framing(request.headers, request.version)
             if request.method in REFUSED_METHODS:
                 raise NotAllowed(f"{request.method} is refused")
             target = parse(request.raw_path)

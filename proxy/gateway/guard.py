@@ -59,6 +59,15 @@ def check_host(headers: CIMultiDictProxy[str], listener: Listener) -> str:
     return name
 
 
+def check_framing(headers: CIMultiDictProxy[str], version: tuple[int, int]) -> None:
+    """Raise `BadTarget` for transfer codings that aiohttp would half undo (RFC 9112 6.1)."""
+    codings = headers.getall("Transfer-Encoding", [])
+    if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+        raise BadTarget("the only transfer coding that is understood is chunked")
+    if codings and version < (1, 1):
+        raise BadTarget("HTTP/1.0 knows no transfer coding")
+
+
 def check_site(headers: CIMultiDictProxy[str]) -> None:
     """Raise `CrossSiteRefused` for a request that a web page of another origin caused."""
     if "Origin" in headers:
