@@ -26,6 +26,7 @@ from proxy.events import Listening, Observer, Stopped
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.gateway import OWN_HOST_SUFFIX, Gateway
 from proxy.gateway.guard import LOOPBACK_NAMES, Listener
+from proxy.gateway.server import ClientServer
 from proxy.gateway.upstream import UpstreamConnections
 from proxy.observe.pages import own_pages
 
@@ -122,7 +123,7 @@ async def _listen(
 async def _serve(
     sock: socket.socket, gateway: Gateway, listener: Listener, stack: AsyncExitStack
 ) -> None:
-    server = web.Server(
+    server = ClientServer(
         gateway.at(listener),
         handler_cancellation=True,  # a client that leaves ends the work at the upstream
         auto_decompress=False,
