@@ -1,0 +1,195 @@
+"""What the client gets is what the upstream answered."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from gateway_samples import KEY, keyed
+from proxying import sidekey
+from raw_client import RawAnswer, ask
+from raw_upstream import Conversation, answering, conversing, json_response, response
+
+
+async def answer_to(
+    tmp_path: Path, answer: bytes, line: str = "GET /r/a", *fields: str, more: str = ""
+) -> RawAnswer:
+    """Return what the client of one request gets when the upstream says `answer`."""
+    async with (
+        answering(answer) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
+    ):
+        return await ask(proxy, line, *fields)
+
+
+def without_case(head: str) -> str:
+    """Return `head` with the names of its fields in lower case."""
+    return re.sub(r"(?m)^[\w-]+:", lambda name: name[0].lower(), head)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "HTTP/1.1 204 No Content",
+        "HTTP/1.1 204 No Content\r\nX-A: 1",
+        'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nCache-Control: max-age=1',
+        "HTTP/1.1 210 Content Different\r\nContent-Length: 0",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0",
+        "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0",
+        "HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0",
+        "HTTP/1.1 200 Everything is fine, thank you\r\nContent-Length: 0",
+        "HTTP/1.1 200 \r\nContent-Length: 0",
+        "HTTP/1.1 599 ü\r\nContent-Length: 0",
+        "HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0",
+        "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0",
+        "HTTP/1.1 200 OK\r\nlink: </1>\r\nb: 1\r\nLink: </2>\r\nLINK: </3>\r\nContent-Length: 0",
+        "HTTP/1.1 200 OK\r\nX-Name: 東京\r\nContent-Length: 0",
+        "HTTP/1.1 200 OK\r\nDate: Sat, 01 Jan 2000 00:00:00 GMT\r\nServer: x\r\nContent-Length: 0",
+    ],
+)
+async def test_a_head_passes_byte_for_byte_and_nothing_is_invented(
+    tmp_path: Path, head: str
+) -> None:
+    """Surprise 12: no Server, Date, Content-Type or length that the upstream did not send.
+
+    Only the case of a known field's name is not kept: aiohttp's parser writes `Etag`.
+    """
+    more = "reject_on: []"
+    answer = await answer_to(tmp_path, f"{head}\r\n\r\n".encode(), more=more)
+    assert without_case(answer.head.decode()) == without_case(f"{head}\r\n\r\n")
+    assert (answer.content, answer.ended) == (b"", True)
+
+
+async def test_210_passes_with_its_content(tmp_path: Path) -> None:
+    """Surprise 12: J-Quants answers 210 outside the hours of the morning data."""
+    sent = json_response("210 ", b'{"message":"x"}')
+    answer = await answer_to(tmp_path, sent)
+    assert answer.head + answer.content == sent
+
+
+async def test_head_keeps_its_content_length_and_has_no_content(tmp_path: Path) -> None:
+    sent = b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 1234\r\n\r\n"
+    assert (await answer_to(tmp_path, sent, "HEAD /r/a")).head == sent
+
+
+async def test_head_without_a_length_gets_none(tmp_path: Path) -> None:
+    sent = b"HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n"
+    assert (await answer_to(tmp_path, sent, "HEAD /r/a")).head == sent
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "x-unknown"])
+async def test_coded_content_passes_as_it_is(tmp_path: Path, coding: str) -> None:
+    content = gzip.compress(b"text " * 500)
+    sent = response("200 OK", content, f"Content-Encoding: {coding}", "Content-Type: text/plain")
+    answer = await answer_to(tmp_path, sent, "GET /r/a", "Accept-Encoding: gzip, br")
+    assert answer.head + answer.content == sent
+
+
+async def test_content_without_a_length_ends_properly(tmp_path: Path) -> None:
+    async def converse(peer: Conversation) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhello")
+
+    async with (
+        conversing(converse) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+    ):
+        answer = await ask(proxy, "GET /r/a")
+    assert (answer.content, answer.ended) == (b"hello", True)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://example.com/elsewhere",
+        "/v2/a?x=%7E",
+        "//evil.example/",
+        "https://127.0.0.1:1/",
+    ],
+)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_passed_on_and_never_followed(
+    tmp_path: Path, status: int, location: str
+) -> None:
+    """Surprise 19: X-Api-Key, unlike Authorization, would go along to the other host."""
+    more = 'inject: {in: header, name: X-Api-Key, format: "{token}"}'
+    sent = response(f"{status} Moved", b"", f"Location: {location}")
+    async with (
+        answering(sent) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
+    ):
+        answer = await ask(proxy, "GET /r/a")
+    assert answer.head == sent
+    assert len(upstream.requests) == 1
+    assert upstream.last.field("X-Api-Key") == [KEY]
+
+
+async def test_urls_in_content_stay_as_they_are(tmp_path: Path) -> None:
+    """Surprise 19: file and download addresses lead to the real hosts."""
+    content = b'{"url":"https://files.example.com/a.png","next":"http://127.0.0.1:1/v1"}'
+    assert (await answer_to(tmp_path, json_response("200 OK", content))).content == content
+
+
+@pytest.mark.parametrize("field", [(), ("Retry-After: 7",), ("Retry-After: Sat, 01 Jan 2000",)])
+async def test_429_passes_with_its_retry_after_or_without_one(
+    tmp_path: Path, field: tuple[str, ...]
+) -> None:
+    """Surprise 21."""
+    sent = json_response("429 Too Many Requests", b'{"message":"wait"}', *field)
+    async with answering(sent) as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        answer = await ask(proxy, "GET /r/a")
+    assert answer.head + answer.content == sent
+    assert len(upstream.requests) == 1
+
+
+async def test_fields_that_would_open_the_answer_to_web_pages_are_dropped(tmp_path: Path) -> None:
+    """Surprise 20."""
+    sent = response(
+        "200 OK",
+        b"x",
+        "Access-Control-Allow-Origin: *",
+        "access-control-allow-credentials: true",
+        "Timing-Allow-Origin: *",
+        "Set-Cookie: a=b",
+        "Set-Cookie: c=d",
+        "X-A: 1",
+    )
+    answer = await answer_to(tmp_path, sent)
+    assert answer.fields == [("X-A", "1"), ("Content-Length", "1")]
+
+
+async def test_the_upstream_cannot_speak_in_our_name(tmp_path: Path) -> None:
+    sent = response("502 Bad", b"", "sidekey-error: upstream-timeout", "Keep-Alive: timeout=5")
+    assert (await answer_to(tmp_path, sent)).fields == [("Content-Length", "0")]
+
+
+async def test_interim_answers_are_swallowed(tmp_path: Path) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+    sent = response("200 OK", b"x")
+    assert (await answer_to(tmp_path, early + sent)).head + b"x" == sent
+
+
+async def test_a_field_with_a_control_byte_is_dropped_and_the_message_stays_whole(
+    tmp_path: Path,
+) -> None:
+    """aiohttp lets it in, and mis-frames the answer when it has to write it."""
+    sent = b"HTTP/1.1 200 OK\r\nX-Bad: a\x01b\r\nX-A: 1\r\nContent-Length: 2\r\n\r\nok"
+    answer = await answer_to(tmp_path, sent)
+    assert (answer.fields, answer.content) == ([("X-A", "1"), ("Content-Length", "2")], b"ok")
+
+
+@pytest.mark.parametrize("reason", ["\xfcber".encode("latin-1"), b"a\x01b", b"\x7f"])
+async def test_a_reason_phrase_that_cannot_be_written_does_not_break_the_answer(
+    tmp_path: Path, reason: bytes
+) -> None:
+    sent = b"HTTP/1.1 200 " + reason + b"\r\nContent-Length: 2\r\n\r\nok"
+    answer = await answer_to(tmp_path, sent)
+    assert (answer.status, answer.content) == (200, b"ok")
+
+
+async def test_an_unasked_switch_of_protocols_is_502(tmp_path: Path) -> None:
+    sent = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+    answer = await answer_to(tmp_path, sent)
+    assert (answer.status, answer.field("Sidekey-Error")) == (502, ["upstream-unreachable"])

@@ -1,0 +1,154 @@
+"""Which upstream gets a request, and what path it gets."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from gateway_samples import keyed
+from proxying import sidekey
+from raw_client import ask, ask_raw, raw_client
+from raw_upstream import answering
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+async def test_a_prefix_an_own_host_name_and_an_own_port_lead_to_the_upstream(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, path="/v1", more=f"port: {port}")) as proxy,
+    ):
+        await ask(proxy, "GET /r/a?b=1")
+        await ask(proxy, "GET /a?b=1", host=f"r.localhost:{proxy.port}")
+        async with raw_client(port) as client:
+            await client.send(b"GET /a?b=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % port)
+            assert (await client.answer()).status == 200
+        assert proxy.url("r") == f"http://127.0.0.1:{port}"
+    assert [request.target for request in upstream.requests] == ["/v1/a?b=1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "got"),
+    [
+        ("", "/r", "/"),
+        ("", "/r/", "/"),
+        ("", "/r?a=1", "/?a=1"),
+        ("/v1", "/r", "/v1"),
+        ("/v1", "/r/", "/v1/"),
+        ("/v1", "/r//x", "/v1//x"),
+        ("", "/r/r/a", "/r/a"),
+    ],
+)
+async def test_the_prefix_goes_and_the_base_path_comes(
+    tmp_path: Path, path: str, sent: str, got: str
+) -> None:
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin, path=path)) as p:
+        assert (await ask(p, f"GET {sent}")).status == 200
+    assert upstream.last.target == got
+
+
+async def test_the_host_field_names_the_upstream_and_not_us(tmp_path: Path) -> None:
+    """Surprise 20."""
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        await ask(proxy, "GET /r/a")
+    assert upstream.last.field("Host") == [upstream.origin.removeprefix("http://")]
+
+
+@pytest.mark.parametrize("target", ["/", "/nope/x", "/R/x", "/%72/x", "/rr/x", "//r/x"])
+async def test_an_unknown_route_is_a_problem_with_every_member(tmp_path: Path, target: str) -> None:
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        answer = await ask(proxy, f"GET {target}")
+    problem = answer.json()
+    request_id = problem.pop("request_id")
+    assert len(request_id) == 16
+    assert problem == {
+        "type": "urn:sidekey:problem:unknown-upstream",
+        "title": "Unknown upstream",
+        "status": 404,
+        "detail": "no upstream has this route",
+        "fix": "call one of /r/",
+    }
+    assert answer.status == 404
+    assert answer.field("Sidekey-Error") == ["unknown-upstream"]
+    assert answer.field("Content-Type") == ["application/problem+json"]
+    assert answer.field("Cache-Control") == ["no-store"]
+    assert upstream.connections == 0
+
+
+async def test_a_problem_of_a_known_upstream_names_it(tmp_path: Path) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more="deny: [{paths: [/x]}]")) as proxy,
+    ):
+        assert (await ask(proxy, "GET /r/x")).json()["upstream"] == "r"
+
+
+@pytest.mark.parametrize("page", ["healthz", "readyz", "status"])
+async def test_our_own_pages_are_on_every_listener_and_never_forwarded(
+    tmp_path: Path, page: str
+) -> None:
+    port = free_port()
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more=f"port: {port}")) as proxy,
+    ):
+        main = await ask(proxy, f"GET /_sidekey/{page}")
+        named = await ask(proxy, f"GET /_sidekey/{page}", host=f"r.localhost:{proxy.port}")
+        async with raw_client(port) as client:
+            request = f"GET /_sidekey/{page} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n"
+            await client.send(request.encode())
+            own = await client.answer()
+    assert main.content == named.content == own.content
+    assert (main.status, main.field("Content-Type")[0].partition(";")[0]) == (
+        200,
+        "application/json",
+    )
+    assert main.json()
+    assert upstream.connections == 0
+
+
+@pytest.mark.parametrize("target", ["/_sidekey", "/_sidekey/", "/_sidekey/nope", "/_sidekey/r/x"])
+async def test_an_unknown_page_of_ours_is_a_404_of_ours(tmp_path: Path, target: str) -> None:
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        answer = await ask(proxy, f"GET {target}")
+    assert (answer.status, answer.field("Sidekey-Error")) == (404, ["unknown-upstream"])
+    assert upstream.connections == 0
+
+
+async def test_two_requests_use_one_connection_to_the_upstream(tmp_path: Path) -> None:
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        for _ in range(3):
+            assert (await ask(proxy, "GET /r/a")).status == 200
+    assert upstream.connections == 1
+
+
+async def test_a_client_may_pipeline_and_gets_its_answers_in_order(tmp_path: Path) -> None:
+    async with (
+        answering(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1",
+            b"HTTP/1.1 404 No\r\nContent-Length: 1\r\n\r\n2",
+        ) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        one = f"GET /r/1 HTTP/1.1\r\nHost: localhost:{proxy.port}\r\n\r\n".encode()
+        await client.send(one + one.replace(b"/r/1", b"/r/2"))
+        answers = [await client.answer(), await client.answer()]
+    assert [(a.status, a.content) for a in answers] == [(200, b"1"), (404, b"2")]
+    assert [request.target for request in upstream.requests] == ["/1", "/2"]
+
+
+async def test_an_http_1_0_client_gets_an_answer_without_chunks(tmp_path: Path) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    async with answering(chunked) as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        request = f"GET /r/a HTTP/1.0\r\nHost: localhost:{proxy.port}\r\n\r\n"
+        answer = await ask_raw(proxy, request.encode())
+    assert (answer.content, answer.field("Transfer-Encoding")) == (b"ok", [])
