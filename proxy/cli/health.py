@@ -10,9 +10,9 @@ from proxy.cli.output import FAILED, say
 
 
 def command(config: ConfigOption = None) -> None:
-    """Exit 0 if the running proxy is alive: for containers without curl."""
+    """Exit 0 if the running proxy is alive."""
     settings = load_config(config).settings
-    if ask(settings.listen, "/_sidekey/healthz") is None:
+    if ask(settings.listen, "/_sidekey/healthz", "status") != "ok":
         say("sidekey: no proxy answers")
         raise typer.Exit(FAILED)
     print("ok")

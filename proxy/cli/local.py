@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 from pathlib import Path
+from typing import Any
 
 from proxy.config.models import Listen
 
@@ -23,15 +25,18 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def ask(listen: Listen, path: str) -> bytes | None:
-    """Return what the proxy answers at `path`, `None` if it does not answer 200."""
+def ask(listen: Listen, path: str, member: str) -> Any:
+    """Return that member of the proxy's JSON answer at `path`; `None` if no proxy answers so.
+
+    Another program may listen there, and answer 200 to everything.
+    """
     connection = _connection(listen)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
-        content = response.read()
-        return content if response.status == 200 else None
-    except (OSError, http.client.HTTPException):
+        answer = json.loads(response.read())
+        return answer.get(member) if response.status == 200 and isinstance(answer, dict) else None
+    except (OSError, ValueError, http.client.HTTPException):
         return None
     finally:
         connection.close()

@@ -11,31 +11,41 @@ import typer
 from proxy.cli.credentials import sources_of
 from proxy.cli.local import ask
 from proxy.cli.options import ConfigOption, load_config
-from proxy.cli.output import LOGIN_NEEDED, table
+from proxy.cli.output import FAILED, LOGIN_NEEDED, table
 from proxy.config import Loaded
-from proxy.observe.status import as_json, status_of
+from proxy.observe.status import status_of
 
 COLUMNS = ("upstream", "state", "expires_at", "next_renewal", "user")
 
 
 def command(
     config: ConfigOption = None,
-    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the token of each upstream; exit 4 if any needs a login."""
+    """Show the state of each token; exit 4 if one needs a login.
+
+    Exits 1 if a token cannot be had for another reason.
+    """
     loaded = load_config(config)
-    answer = ask(loaded.settings.listen, "/_sidekey/status")
-    text = answer.decode() if answer is not None else asyncio.run(_stored(loaded))
-    upstreams = json.loads(text)["upstreams"]
-    print(text.rstrip() if as_json_ else _rendered(upstreams))
-    if any(upstream["state"] == "login-required" for upstream in upstreams):
+    upstreams = ask(loaded.settings.listen, "/_sidekey/status", "upstreams")
+    if upstreams is None:
+        upstreams = asyncio.run(_stored(loaded))
+    print(_as_json(upstreams) if as_json else _rendered(upstreams))
+    states = {upstream["state"] for upstream in upstreams}
+    if "login-required" in states:
         raise typer.Exit(LOGIN_NEEDED)
+    if "failed" in states:
+        raise typer.Exit(FAILED)
 
 
-async def _stored(loaded: Loaded) -> str:
+async def _stored(loaded: Loaded) -> list[dict[str, Any]]:
     """Return what the store tells while no proxy runs."""
     async with sources_of(loaded) as (sources, _):
-        return as_json([await status_of(source) for source in sources.values()])
+        return [(await status_of(source)).members() for source in sources.values()]
+
+
+def _as_json(upstreams: list[dict[str, Any]]) -> str:
+    return json.dumps({"upstreams": upstreams}, ensure_ascii=False, indent=2)
 
 
 def _rendered(upstreams: list[dict[str, Any]]) -> str:
