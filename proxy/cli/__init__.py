@@ -53,7 +53,7 @@ def options(
 def main() -> None:
     """Run the command line; every failure that sidekey knows ends in words and an exit code."""
     try:
-        app()
+        app(prog_name="sidekey")
     except SidekeyError as error:
         sys.exit(report(error))
     except KeyboardInterrupt:

@@ -21,7 +21,7 @@ def command(
         bool, typer.Option("--online", help="Also acquire a token where no human is needed.")
     ] = False,
 ) -> None:
-    """Validate the configuration, and say everything that is wrong with it."""
+    """Validate the configuration: say all that is wrong."""
     loaded = load_config(config)
     count = len(loaded.settings.upstreams)
     print(f"{loaded.path}: ok, {count} upstream{'' if count == 1 else 's'}")

@@ -32,7 +32,7 @@ def command(
         bool, typer.Option("--once", help="Send one request to each upstream, then stop.")
     ] = False,
 ) -> None:
-    """Start sandbox upstreams and a proxy in front of them; nothing else is needed."""
+    """Start made-up upstreams with a proxy in front of them."""
     if once:
         raise typer.Exit(asyncio.run(_once()))
     logs.configure()
