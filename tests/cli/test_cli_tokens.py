@@ -1,0 +1,164 @@
+"""`status`, `token` and `health`, and what is kept between two runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from command_line import Home, Started
+
+from proxy.sandbox.misskey import MisskeySandbox
+from proxy.sandbox.portal import Portal
+from proxy.sandbox.serving import serve
+
+PORTAL = """\
+upstreams:
+  portal:
+    preset: {preset}
+    base_url: {origin}
+    provider: {{client_id: demo-client, client_secret: "${{CLIENT_SECRET}}"}}
+"""
+JOBS = "/portal/da/v3/async/jobs"
+
+
+@asynccontextmanager
+async def portal_of(home: Home, preset: str = "fujitsu-portal-legacy") -> AsyncIterator[Portal]:
+    portal = Portal()
+    home.environ["CLIENT_SECRET"] = "demo-client-secret"
+    async with serve(portal.application()) as origin:
+        home.configure(PORTAL.format(preset=preset, origin=origin))
+        yield portal
+
+
+async def curl(home: Home, proxy: Started, path: str) -> str:
+    return (await home.shell(f"curl -sS -i '{await proxy.address()}{path}'")).out
+
+
+async def test_a_restart_uses_the_stored_token_and_signs_in_no_second_time(home: Home) -> None:
+    """Surprise 18: a token is on the disk before it is used for the first time."""
+    async with portal_of(home) as portal:
+        async with home.serving() as proxy:
+            assert (await curl(home, proxy, JOBS)).startswith("HTTP/1.1 200")
+            proxy.process.kill()
+        token = await home.run("token", "portal")
+        async with home.serving() as proxy:
+            assert (await curl(home, proxy, JOBS)).startswith("HTTP/1.1 200")
+    assert portal.calls["/auth/v1/tokens"] == 1
+    assert token.code == 0
+    assert portal.requests[-1].header("X-Access-Token") == [token.out.removesuffix("\n")]
+
+
+async def test_moving_to_oauth2_is_one_word_and_drops_the_old_token(home: Home) -> None:
+    async with portal_of(home) as portal:
+        old = await home.run("token", "portal")
+        [entry] = home.state.glob("*.token")
+        before = entry.read_bytes()
+        path = home.work / "sidekey.yaml"
+        changed = path.read_text().replace("fujitsu-portal-legacy", "fujitsu-portal-oauth2")
+        path.write_text(changed)
+        async with home.serving() as proxy:
+            assert (await curl(home, proxy, JOBS)).startswith("HTTP/1.1 200")
+            await proxy.event("token.dropped")
+        new = await home.run("token", "portal")
+    assert portal.calls["/auth/v1/tokens"] == portal.calls["/auth/v2/tokens"] == 1
+    assert old.out != new.out
+    assert [*home.state.glob("*.token")] == [entry]
+    assert entry.read_bytes() != before
+
+
+async def test_status_tells_what_the_store_holds_and_what_a_running_proxy_knows(
+    home: Home,
+) -> None:
+    async with portal_of(home) as portal:
+        idle = await home.run("status", "--json")
+        assert json.loads(idle.out) == {"upstreams": [{"upstream": "portal", "state": "idle"}]}
+        assert idle.code == 0
+        assert portal.calls.total() == 0
+        async with home.serving("--port", "0") as proxy:
+            port = (await proxy.address()).rpartition(":")[2]
+            await curl(home, proxy, JOBS)
+            running = await home.run("status", SIDEKEY_PORT=port)
+            health = await home.run("health", SIDEKEY_PORT=port)
+        stopped = await home.run("health", SIDEKEY_PORT=port)
+        stored = await home.run("status", SIDEKEY_PORT=port)
+    assert running.out == stored.out
+    assert running.out.splitlines()[1].split()[:2] == ["portal", "ready"]
+    assert (health.code, health.out) == (0, "ok\n")
+    assert (stopped.code, stopped.out) == (1, "")
+    assert "no proxy answers" in stopped.err
+
+
+async def test_an_upstream_that_waits_for_a_human_makes_status_and_token_exit_4(
+    home: Home,
+) -> None:
+    async with serve(MisskeySandbox().application()) as origin:
+        home.configure(f"upstreams: {{m: {{preset: misskey, base_url: '{origin}'}}}}")
+        status = await home.run("status")
+        token = await home.run("token", "m")
+        async with home.serving() as proxy:
+            port = (await proxy.address()).rpartition(":")[2]
+            running = await home.run("status", "--json", SIDEKEY_PORT=port)
+    assert (status.code, running.code, token.code) == (4, 4, 4)
+    assert "sidekey login m" in status.out
+    assert token.out == ""
+    assert "sidekey login m" in token.err
+    [row] = json.loads(running.out)["upstreams"]
+    assert (row["state"], row["fix"]) == ("login-required", "sidekey login m")
+
+
+async def test_what_is_no_sidekey_is_not_taken_for_one(home: Home) -> None:
+    """Another program at the port may answer 200 to everything."""
+
+    async def anything(_: web.Request) -> web.Response:
+        return web.Response(text="<h1>welcome</h1>")
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", anything)
+    async with portal_of(home), serve(application) as origin:
+        port = origin.rpartition(":")[2]
+        status = await home.run("status", "--json", SIDEKEY_PORT=port)
+        health = await home.run("health", SIDEKEY_PORT=port)
+    assert (status.code, health.code) == (0, 1)
+    assert json.loads(status.out)["upstreams"][0]["state"] == "idle"
+    assert "Traceback" not in status.err + health.err
+
+
+async def test_a_damaged_store_is_reported_and_left_as_it_is(home: Home) -> None:
+    async with portal_of(home) as portal:
+        await home.run("token", "portal")
+        [entry] = home.state.glob("*.token")
+        entry.write_bytes(b"damaged")
+        token, status = await asyncio.gather(
+            home.run("token", "portal"), home.run("status", "--json")
+        )
+        assert entry.read_bytes() == b"damaged"
+        forgotten = await home.run("logout", "portal")
+        again = await home.run("token", "portal")
+    assert (token.code, token.out) == (1, "")
+    assert str(entry) in token.err
+    assert "sidekey logout portal" in token.err
+    assert json.loads(status.out)["upstreams"][0]["state"] == "failed"
+    assert status.code == 1
+    assert "Traceback" not in token.err + status.err
+    assert (forgotten.code, again.code) == (0, 0)
+    assert portal.calls["/auth/v1/tokens"] == 2
+
+
+@pytest.mark.parametrize("command", [("run", "--port", "0"), ("token", "portal"), ("status",)])
+async def test_a_key_that_others_can_read_is_refused(home: Home, command: tuple[str, ...]) -> None:
+    async with portal_of(home) as portal:
+        home.state.mkdir(parents=True, mode=0o700)
+        key = home.state / "key"
+        key.write_text("ab" * 32 + "\n")
+        key.chmod(0o644)
+        ended = await home.run(*command)
+    assert ended.code == 1
+    assert str(key) in ended.said
+    assert "Traceback" not in ended.err
+    assert stat.S_IMODE(key.stat().st_mode) == 0o644
+    assert portal.calls.total() == 0
