@@ -128,7 +128,7 @@ class Forwarding:
         except SidekeyError:
             await response.close()
             raise
-        if fresh is None:
+        if fresh is None or not content.replayable:  # the first sending went on meanwhile
             return Exchanged(response, rejected=True)
         await response.close()
         response = await self._inject_and_send(outgoing, fresh, content)
