@@ -43,7 +43,7 @@ def without_case(head: str) -> str:
         "HTTP/1.1 200 \r\nContent-Length: 0",
         "HTTP/1.1 599 ü\r\nContent-Length: 0",
         "HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0",
-        "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0",
+        "HTTP/1.1 401 No\r\nWWW-Authenticate: A\r\nWWW-Authenticate: B\r\nContent-Length: 0",
         "HTTP/1.1 200 OK\r\nlink: </1>\r\nb: 1\r\nLink: </2>\r\nLINK: </3>\r\nContent-Length: 0",
         "HTTP/1.1 200 OK\r\nX-Name: 東京\r\nContent-Length: 0",
         "HTTP/1.1 200 OK\r\nDate: Sat, 01 Jan 2000 00:00:00 GMT\r\nServer: x\r\nContent-Length: 0",

@@ -1,0 +1,485 @@
+"""The upstream says that the token is no longer good."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from pathlib import Path
+
+import aiohttp
+import pytest
+from gateway_samples import KEY, keyed, tokened
+from issuing import Issuer, first_time, to_the_api
+from proxying import Sidekey, sidekey
+from raw_client import ask, chunked, message, raw_client
+from raw_upstream import (
+    OK,
+    Conversation,
+    RawRequest,
+    answering,
+    conversing,
+    json_response,
+    response,
+)
+
+from proxy.credentials.secret import Secret
+from proxy.credentials.token import Token
+from proxy.events import RequestForwarded, TokenAcquired, TokenRejected
+from proxy.sandbox.jquants_v1 import JQuantsV1
+from proxy.sandbox.jquants_v2 import JQuantsV2
+from proxy.sandbox.misskey import MisskeySandbox
+from proxy.sandbox.portal import Portal
+from proxy.sandbox.serving import serve
+
+JSON = "Content-Type: application/json"
+BODY_RULE = 'inject:\n- {in: header, name: Authorization, format: "Bearer {token}"}\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "content"),
+    [
+        ("GET /r/a%20b?x=%7E&y", (), b""),
+        ("DELETE /r/a", (), b""),
+        ("POST /r/a", (), b""),
+        ("POST /r/a", (JSON,), b'{"n": 1.10}'),
+        ("PUT /r/a", ("X-A: 1", "X-A: 2"), bytes(range(256)) * 900),
+        ("POST /r/a", ("Transfer-Encoding: chunked",), chunked(b"ab", b"cd" * 5000)),
+    ],
+)
+async def test_a_rejected_request_is_sent_once_more_with_the_same_bytes(
+    tmp_path: Path, line: str, fields: tuple[str, ...], content: bytes
+) -> None:
+    issuer = Issuer()
+    async with (
+        answering(issuer) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
+    ):
+        await ask(proxy, "GET /r/first")
+        issuer.revoke()
+        answer = await ask(proxy, line, *fields, content=content)
+        assert (answer.status, answer.content) == (200, b"ok")
+        assert answer.field("Sidekey-Error") == []
+        assert [event.replayed for event in proxy.told(RequestForwarded)] == [False, True]  # type: ignore[attr-defined]
+    first, second = to_the_api(upstream.requests)[1:]
+    assert first.head.replace(b"token-1", b"token-2") == second.head
+    assert first.content == second.content
+    assert issuer.issued == 2
+
+
+async def test_injected_json_is_replayed_with_the_fresh_token_and_only_that(
+    tmp_path: Path,
+) -> None:
+    issuer = Issuer()
+    async with (
+        answering(issuer) as upstream,
+        sidekey(
+            tmp_path,
+            tokened(upstream.origin, upstream.origin, more=BODY_RULE + "- {in: body, name: i}"),
+        ) as proxy,
+    ):
+        await ask(proxy, "POST /r/a", JSON, content=b'{"n": 1.10}')
+        issuer.revoke()
+        assert (await ask(proxy, "POST /r/a", JSON, content=b'{"n": 1.10}')).status == 200
+    assert [request.content for request in to_the_api(upstream.requests)] == [
+        b'{"i":"canary-token-1","n": 1.10}',
+        b'{"i":"canary-token-1","n": 1.10}',
+        b'{"i":"canary-token-2","n": 1.10}',
+    ]
+
+
+async def test_a_large_upload_is_not_replayed_but_its_rejection_renews(tmp_path: Path) -> None:
+    issuer = Issuer()
+    async with (
+        answering(issuer) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
+    ):
+        await ask(proxy, "GET /r/first")
+        issuer.revoke()
+        answer = await ask(proxy, "POST /r/a", content=b"x" * 2**20)
+        assert answer.status == 401
+        assert answer.field("Sidekey-Error") == ["credential-rejected"]
+        assert answer.field("WWW-Authenticate") == ["Bearer"]
+        assert answer.json() == {"message": "no"}
+        assert (await ask(proxy, "POST /r/a", content=b"x" * 2**20)).status == 200
+    assert len(to_the_api(upstream.requests)) == 3
+    assert issuer.issued == 2
+
+
+async def test_a_second_rejection_is_passed_untouched_and_marked(tmp_path: Path) -> None:
+    issuer = Issuer(answer=Issuer().rejection)
+    async with (
+        answering(issuer) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
+    ):
+        answer = await ask(proxy, "GET /r/a")
+    assert answer.head == (
+        b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n"
+        b"WWW-Authenticate: Bearer\r\nContent-Length: 16\r\n"
+        b"Sidekey-Error: credential-rejected\r\n\r\n"
+    )
+    assert answer.json() == {"message": "no"}
+    assert len(to_the_api(upstream.requests)) == 2
+
+
+async def test_an_upstream_that_always_rejects_costs_one_renewal_and_not_one_a_request(
+    tmp_path: Path,
+) -> None:
+    """A forced renewal comes at most once in 30 s."""
+    issuer = Issuer(answer=Issuer().rejection)
+    async with (
+        answering(issuer) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
+    ):
+        answers = [await ask(proxy, "GET /r/a") for _ in range(10)]
+    assert {answer.status for answer in answers} == {401}
+    assert {tuple(answer.field("Sidekey-Error")) for answer in answers} == {
+        ("credential-rejected",)
+    }
+    assert issuer.issued == 2
+    assert len(to_the_api(upstream.requests)) == 2 + 9
+
+
+async def gather_statuses(proxy: Sidekey, count: int) -> list[int]:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def one() -> int:
+            async with session.get(proxy.url("r", "/a")) as answer:
+                await answer.read()
+                return answer.status
+
+        return await asyncio.gather(*(one() for _ in range(count)))
+
+
+async def test_500_parallel_rejections_make_one_renewal(tmp_path: Path) -> None:
+    """All of them are under way with the old token before the first one is rejected."""
+    issuer = Issuer()
+    waiting: list[RawRequest] = []
+    all_here = asyncio.Event()
+
+    async def converse(peer: Conversation) -> None:
+        while True:
+            request = await peer.request()
+            if request.field("Authorization") == ["Bearer canary-token-1"] and not issuer.good:
+                waiting.append(request)
+                if len(waiting) == 500:
+                    all_here.set()
+                await all_here.wait()
+            await peer.send(issuer(request))
+
+    async with (
+        conversing(converse) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
+    ):
+        await ask(proxy, "GET /r/first")
+        issuer.revoke()
+        assert await gather_statuses(proxy, 500) == [200] * 500
+        assert len(proxy.told(TokenRejected)) == 1
+    assert issuer.issued == 2
+
+
+async def test_a_late_rejection_of_an_old_token_renews_nothing(tmp_path: Path) -> None:
+    """Surprise 10: what counts is the token that failed, not that something failed."""
+    issuer = Issuer()
+    slow_is_here, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def converse(peer: Conversation) -> None:
+        while True:
+            request = await peer.request()
+            if request.target == "/slow" and not slow_is_here.is_set():
+                slow_is_here.set()
+                await may_answer.wait()
+            await peer.send(issuer(request))
+
+    async with (
+        conversing(converse) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
+    ):
+        slow = asyncio.create_task(ask(proxy, "GET /r/slow"))
+        await slow_is_here.wait()
+        issuer.revoke()
+        assert (await ask(proxy, "GET /r/quick")).status == 200
+        assert issuer.issued == 2
+        may_answer.set()
+        assert (await slow).status == 200
+        assert len(proxy.told(TokenRejected)) == 1
+    assert issuer.issued == 2
+
+
+async def test_a_rejection_before_the_upload_has_ended_replays_all_of_it(tmp_path: Path) -> None:
+    issuer = Issuer()
+    rejected = asyncio.Event()
+    received: list[bytes] = []
+
+    async def converse(peer: Conversation) -> None:
+        while True:
+            head = await peer.head()
+            if head.target == "/up" and not rejected.is_set():
+                await peer.reader.readexactly(3)
+                await peer.send(response("401 Unauthorized", b"", "Connection: close"))
+                rejected.set()
+                return
+            content = await peer.content(head)
+            if head.target == "/up":
+                received.append(content)
+            await peer.send(issuer(head))
+
+    async with (
+        conversing(converse) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        host = f"127.0.0.1:{proxy.port}"
+        await client.send(message("POST /r/up", "Content-Length: 6", content=b"abc", host=host))
+        await rejected.wait()
+        await client.send(b"def")
+        assert (await client.answer()).status == 200
+    assert received == [b"abcdef"]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+async def test_content_that_outgrows_the_memory_while_the_token_is_renewed_is_not_replayed(
+    tmp_path: Path, framing: str
+) -> None:
+    """The first sending goes on meanwhile; what it has sent must not be missing in a second one."""
+    rejected, token_asked, all_received = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    uploads: list[int] = []
+    issuer = Issuer()
+    size = 512 * 1024
+
+    async def converse(peer: Conversation) -> None:
+        while True:
+            head = await peer.head()
+            if head.target == "/oauth/token":
+                await peer.content(head)
+                if issuer.issued:
+                    token_asked.set()
+                    await all_received.wait()
+                await peer.send(issuer(head))
+                continue
+            if head.target != "/up":
+                await peer.send(OK)
+                continue
+            uploads.append(0)
+            if len(uploads) == 1:
+                await peer.send(response("401 Unauthorized", b"no").removesuffix(b"no"))
+                rejected.set()
+            while chunk := await peer.reader.read(65536):
+                uploads[-1] += len(chunk)
+                if uploads[-1] >= size and not all_received.is_set():
+                    all_received.set()
+                    await peer.send(b"no")
+
+    async with (
+        conversing(converse) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        await ask(proxy, "GET /r/first")
+        host = f"127.0.0.1:{proxy.port}"
+        content = b"x" * size
+        field = "Transfer-Encoding: chunked"
+        if framing == "length":
+            field = f"Content-Length: {size}"
+        await client.send(message("POST /r/up", field, host=host))
+        if framing == "chunks":
+            content = chunked(content)
+        await client.send(content[:10])
+        await rejected.wait()
+        await token_asked.wait()
+        await client.send(content[10:])
+        answer = await client.answer()
+        assert (answer.status, answer.content) == (401, b"no")
+        assert answer.field("Sidekey-Error") == ["credential-rejected"]
+    assert len(uploads) == 1
+
+
+async def test_the_secondary_key_takes_over_in_the_same_request_and_is_remembered(
+    tmp_path: Path,
+) -> None:
+    """Surprise 7."""
+    portal = Portal()
+    portal.revoke_key("primary")
+    async with serve(portal.application()) as origin:
+        upstreams = (
+            "portal:\n  preset: fujitsu-portal-key\n"
+            f"  base_url: {origin}\n"
+            "  provider: {keys: [demo-primary-key, demo-secondary-key]}"
+        )
+        async with sidekey(tmp_path, upstreams) as proxy:
+            path = "/portal/da/v3/async/qubo/solve"
+            first = await ask(proxy, f"POST {path}", JSON, content=b"{}")
+            second = await ask(proxy, f"POST {path}", JSON, content=b"{}")
+    assert (first.status, second.status) == (200, 200)
+    keys = [request.header("X-Api-Key") for request in portal.requests]
+    assert keys == [["demo-primary-key"], ["demo-secondary-key"], ["demo-secondary-key"]]
+    assert portal.jobs_created == 2
+
+
+async def test_when_every_key_is_rejected_the_client_gets_the_upstreams_answer(
+    tmp_path: Path,
+) -> None:
+    """Surprise 7."""
+    more = "reject_on: [401, 403]"
+    async with answering(response("403 Forbidden", b"plan")) as upstream:
+        text = keyed(upstream.origin, more=more).replace(KEY, f"[{KEY}, {KEY}-b]")
+        async with sidekey(tmp_path, text) as proxy:
+            answers = [await ask(proxy, "GET /r/a") for _ in range(3)]
+    assert {(a.status, a.content) for a in answers} == {(403, b"plan")}
+    assert all(answer.field("Sidekey-Error") == ["credential-rejected"] for answer in answers)
+    assert len(upstream.requests) == 6
+
+
+async def test_an_only_key_is_never_sent_twice_for_one_request(tmp_path: Path) -> None:
+    async with (
+        answering(response("401 No", b"no")) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+    ):
+        answers = [await ask(proxy, "GET /r/a") for _ in range(3)]
+    assert {(a.status, a.field("Sidekey-Error")[0]) for a in answers} == {
+        (401, "credential-rejected")
+    }
+    assert len(upstream.requests) == 3
+
+
+REJECT_ON = "reject_on: [{status: %d, contains: token expired}]"
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403])
+@pytest.mark.parametrize("coding", ["", "gzip", "deflate"])
+async def test_the_content_can_tell_a_rejection(tmp_path: Path, status: int, coding: str) -> None:
+    """Surprise 10: a bad token is 401, 403, 400 or even 200, each with a text of its own."""
+    text = b'{"error": "your token expired", "filler": "' + b"x" * 5000 + b'"}'
+    content = coded(text, coding)
+    fields = (f"Content-Encoding: {coding}",) if coding else ()
+    rejection = json_response(f"{status} Odd", content, *fields)
+    issuer = Issuer(rejection=rejection, answer=first_time(OK, rejection))
+    more = REJECT_ON % status
+    async with (
+        answering(issuer) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin, more=more)) as proxy,
+    ):
+        await ask(proxy, "GET /r/first")
+        issuer.revoke()
+        answer = await ask(proxy, "GET /r/a")
+    assert issuer.issued == 2
+    assert (answer.status, answer.content) == (status, content)
+    assert answer.field("Sidekey-Error") == ["credential-rejected"]
+
+
+def coded(content: bytes, coding: str) -> bytes:
+    if coding == "gzip":
+        return gzip.compress(content)
+    return zlib.compress(content) if coding == "deflate" else content
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        json_response("403 Forbidden", b'{"error": "no such plan"}'),
+        json_response("403 Forbidden", b"\x1f\x8bbroken", "Content-Encoding: gzip"),
+        response("403 Forbidden", b"token expired", "Content-Type: text/html"),
+        json_response("403 Forbidden", b""),
+    ],
+)
+async def test_the_same_status_with_another_text_is_no_rejection(
+    tmp_path: Path, answer: bytes
+) -> None:
+    """Surprise 10: 403 also means a plan or a wrong path."""
+    issuer = Issuer(answer=answer)
+    more = REJECT_ON % 403
+    async with (
+        answering(issuer) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin, more=more)) as proxy,
+    ):
+        got = await ask(proxy, "GET /r/a")
+    assert got.head + got.content == answer
+    assert issuer.issued == 1
+
+
+async def test_jquants_v2_tells_a_bad_key_from_a_wrong_path_by_the_text(tmp_path: Path) -> None:
+    """Surprise 10."""
+    async with serve(JQuantsV2().application()) as origin:
+        text = f"j:\n  preset: jquants-v2\n  base_url: {origin}/v2\n  provider: {{{{keys: {{}}}}}}"
+        async with sidekey(tmp_path, text.format("wrong-key")) as proxy:
+            bad_key = await ask(proxy, "GET /j/equities/master?code=86970")
+        async with sidekey(tmp_path, text.format("demo-api-key")) as proxy:
+            wrong_path = await ask(proxy, "GET /j/nope")
+    assert (bad_key.status, bad_key.field("Sidekey-Error")) == (403, ["credential-rejected"])
+    assert (wrong_path.status, wrong_path.field("Sidekey-Error")) == (403, [])
+
+
+async def test_jquants_v1_renews_its_id_token_with_the_refresh_token(tmp_path: Path) -> None:
+    jquants = JQuantsV1()
+    async with serve(jquants.application()) as origin, sidekey(tmp_path, jquants_v1(origin)) as p:
+        assert (await ask(p, "GET /j/listed/info?code=86970")).status == 200
+        jquants.revoke_id_tokens()
+        assert (await ask(p, "GET /j/listed/info?code=86970")).status == 200
+        assert len(p.told(TokenAcquired)) == 2
+    assert jquants.calls["/v1/token/auth_user"] == 1
+    assert jquants.calls["/v1/token/auth_refresh"] == 2
+
+
+def jquants_v1(origin: str) -> str:
+    return (
+        f"j:\n  preset: jquants-v1\n  base_url: {origin}/v1\n"
+        "  provider: {mailaddress: demo@example.com, password: demo-password}"
+    )
+
+
+async def test_1000_first_requests_make_one_login(tmp_path: Path) -> None:
+    """Surprise 17."""
+    jquants = JQuantsV1()
+    async with serve(jquants.application()) as origin, sidekey(tmp_path, jquants_v1(origin)) as p:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+
+            async def one() -> int:
+                async with session.get(p.url("j", "/listed/info?code=86970")) as answer:
+                    await answer.read()
+                    return answer.status
+
+            assert await asyncio.gather(*(one() for _ in range(1000))) == [200] * 1000
+    assert jquants.calls["/v1/token/auth_user"] == 1
+    assert jquants.calls["/v1/token/auth_refresh"] == 1
+    assert jquants.calls["/v1/listed/info"] == 1000
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_misskey_rejection_is_final_until_the_next_login(
+    tmp_path: Path, status: int
+) -> None:
+    """Surprise 11: tokens never expire, so a rejected one is dead; nobody keeps trying it."""
+    version = "2025.11.1" if status == 401 else "13.13.2"
+    misskey = MisskeySandbox(version, old_bad_token_status=status)  # type: ignore[arg-type]
+    async with serve(misskey.application()) as origin:
+        upstreams = f"misskey:\n  preset: misskey\n  base_url: {origin}"
+        async with sidekey(tmp_path, upstreams) as proxy:
+            await sign_in(proxy, misskey)
+            path = "POST /misskey/api/i"
+            assert (await ask(proxy, path, JSON, content=b"{}")).status == 200
+            misskey.revoke(proxy.source("misskey").current.value.reveal())  # type: ignore[union-attr]
+            answers = [await ask(proxy, path, JSON, content=b"{}") for _ in range(5)]
+    assert misskey.calls["/api/i"] == 2
+    for answer in answers:
+        assert (answer.status, answer.field("Sidekey-Error")) == (503, ["login-required"])
+        assert answer.json()["fix"] == "sidekey login misskey"
+
+
+async def sign_in(proxy: Sidekey, misskey: MisskeySandbox) -> None:
+    """Put an approved token where `sidekey login` puts it."""
+    token = misskey.issue_token(["read:account", "write:notes", "write:drive"])
+    await proxy.source("misskey").keep(Token(Secret(token)))
+
+
+async def test_before_the_first_login_nothing_is_sent(tmp_path: Path) -> None:
+    misskey = MisskeySandbox()
+    async with serve(misskey.application()) as origin:
+        upstreams = f"misskey:\n  preset: misskey\n  base_url: {origin}"
+        async with sidekey(tmp_path, upstreams) as proxy:
+            answer = await ask(proxy, "POST /misskey/api/i", JSON, content=b"{}")
+    assert (answer.status, answer.json()["fix"]) == (503, "sidekey login misskey")
+    assert not misskey.requests
+    assert json.loads(answer.content)["upstream"] == "misskey"
