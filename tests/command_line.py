@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -209,3 +210,10 @@ async def _reader(
         yield reader
     finally:
         transport.close()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, for what cannot be told to take any."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+    return port

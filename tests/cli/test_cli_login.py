@@ -116,7 +116,7 @@ async def test_a_login_keeps_the_token_and_a_running_proxy_picks_it_up(site: Sit
 async def noticed(proxy: Started, upstream: str, expected: str) -> bool:
     """Ask until the answer is the expected one; a change of the store is seen within seconds."""
     async with asyncio.timeout(20):
-        while await username(proxy, upstream) != expected:
+        while await username(proxy, upstream) != expected:  # noqa: ASYNC110  another process
             await asyncio.sleep(0.1)
     return True
 

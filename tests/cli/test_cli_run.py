@@ -10,7 +10,7 @@ import stat
 from datetime import timedelta
 
 import pytest
-from command_line import PATIENCE, Home
+from command_line import PATIENCE, Home, free_port
 
 from proxy.sandbox.jquants_v2 import JQuantsV2
 from proxy.sandbox.serving import serve
@@ -32,12 +32,6 @@ NOWHERE = """\
 upstreams:
   api: {{base_url: "http://127.0.0.1:9", provider: {{type: api_key, keys: made-up}}}}
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
 
 
 async def test_the_banner_names_each_upstream_and_its_curl_line_works(home: Home) -> None:
@@ -162,7 +156,7 @@ async def test_a_request_under_way_is_finished_before_the_proxy_stops(
         async with home.serving() as proxy, asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             url = f"{await proxy.address()}/jquants/equities/master?code=86970"
             asking = group.create_task(home.shell(f"curl -s '{url}'"))
-            while not sandbox.requests:
+            while not sandbox.requests:  # noqa: ASYNC110  the sandbox has no Event
                 await asyncio.sleep(0.01)
             ended = await proxy.stopped(by)
     assert ended.code == 0
