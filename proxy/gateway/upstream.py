@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from urllib.parse import urlsplit
@@ -125,7 +126,7 @@ class UpstreamConnections:
                 request.method,
                 self._url(request),
                 headers=headers,
-                data=sending if sending is not None else request.content or None,
+                data=sending if sending is not None else _in_pieces(request.content),
                 allow_redirects=False,
                 proxy=forward_proxy(self._origin),
             )
@@ -166,6 +167,11 @@ def _sending(
     elif content.length is not None:
         headers["Content-Length"] = str(content.length)
     return _watched(chunks, content)
+
+
+def _in_pieces(content: bytes | None) -> io.BytesIO | None:
+    """Return content that aiohttp writes piece by piece: it warns of bytes over 1 MiB at once."""
+    return io.BytesIO(content) if content else None
 
 
 async def _watched(
