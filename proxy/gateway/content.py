@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
-from proxy.errors import ContentTooLarge, SidekeyError
+from proxy.errors import BadTarget, ContentTooLarge, SidekeyError
 from proxy.injection.request import ContentFilter
 
 REPLAY_LIMIT = 256 * 1024  # bytes kept; larger content cannot be sent a second time
@@ -63,7 +63,10 @@ class ClientContent:
         if not self._ended:
             await self._invite()
         while not self._ended:
-            chunk = await self._request.content.readany()
+            try:
+                chunk = await self._request.content.readany()
+            except web.RequestPayloadError:
+                raise BadTarget("the content is no proper HTTP/1.1") from None
             if chunk:
                 yield chunk
             else:

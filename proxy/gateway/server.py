@@ -19,6 +19,23 @@ class ClientConnection(web.RequestHandler):
 
     __slots__ = ()
 
+    def data_received(self, data: bytes) -> None:
+        """Read on, and tell whoever waits for content that none will follow a broken chunk.
+
+        aiohttp only queues a refusal behind the request, which then waits for its content forever:
+        nothing can be queued behind content that has not ended, unless it is malformed.
+        """
+        queued = len(self._messages)
+        super().data_received(data)
+        if len(self._messages) == queued:
+            return
+        payloads = [payload for _, payload in self._messages][:-1]
+        if self._current_request is not None:
+            payloads.append(self._current_request.content)
+        for payload in payloads:
+            if not payload.is_eof():
+                payload.set_exception(web.RequestPayloadError())
+
     def handle_error(
         self,
         request: web.BaseRequest,
