@@ -47,11 +47,12 @@ class Output:
 
     async def shows(self, pattern: str) -> re.Match[str]:
         """Wait until `pattern` can be found in what was said."""
-        async with asyncio.timeout(PATIENCE):
-            while (found := re.search(pattern, self.text, re.MULTILINE)) is None:
-                assert not self._ended, f"never said {pattern!r}:\n{self.text}"
-                self._more.clear()
-                await self._more.wait()
+        while (found := re.search(pattern, self.text, re.MULTILINE)) is None:
+            assert not self._ended, f"never said {pattern!r}:\n{self.text}"
+            self._more.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._more.wait(), PATIENCE)
+            assert self._more.is_set(), f"does not say {pattern!r}:\n{self.text}"
         return found
 
     async def whole(self) -> str:

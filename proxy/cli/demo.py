@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,12 +52,13 @@ async def _stay() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    observe = logs.log_observer(banner=sys.stderr.isatty())
     async with demonstration() as demo:
         try:
-            async with _proxy(demo, PORT, logs.log_observer()) as proxy:
+            async with _proxy(demo, PORT, observe) as proxy:
                 await _show(proxy, stopped)
-        except ListenError:
-            async with _proxy(demo, 0, logs.log_observer()) as proxy:
+        except ListenError:  # another demo, or a proxy at work
+            async with _proxy(demo, 0, observe) as proxy:
                 await _show(proxy, stopped)
 
 

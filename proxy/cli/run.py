@@ -19,6 +19,7 @@ from proxy.cli.output import say, table
 from proxy.config import Loaded
 from proxy.errors import ConfigError
 from proxy.observe import logs
+from proxy.observe.status import SERVING, status_of
 
 
 def command(
@@ -55,21 +56,29 @@ async def _serve(loaded: Loaded) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     store = open_store(loaded.settings.store, os.environ)
-    async with running(loaded.settings, store=store, observe=logs.log_observer()) as proxy:
-        if sys.stderr.isatty():
-            say(banner(loaded, proxy))
+    terminal = sys.stderr.isatty()
+    observe = logs.log_observer(banner=terminal)
+    async with running(loaded.settings, store=store, observe=observe) as proxy:
+        if terminal:
+            say(await banner(loaded, proxy))
         await stopped.wait()
 
 
-def banner(loaded: Loaded, proxy: Running) -> str:
+async def banner(loaded: Loaded, proxy: Running) -> str:
     """Return what a person wants to see first: what is served where, and a line to paste."""
-    upstreams = loaded.settings.upstreams
-    rows = [(f"  {proxy.urls[name]}/", "->", upstreams[name].base_url) for name in upstreams]
-    first = next(iter(upstreams))
+    rows = [await _row(loaded, proxy, name) for name in loaded.settings.upstreams]
+    first = next(iter(loaded.settings.upstreams))
     return (
         f"sidekey {__version__}, {loaded.path}\n{table(rows)}\n"
         f"try:  curl -i {curl_url(proxy, first)}\nstop with Ctrl-C"
     )
+
+
+async def _row(loaded: Loaded, proxy: Running, name: str) -> tuple[str, ...]:
+    """Return where an upstream is, and what has to be done before it can serve."""
+    status = await status_of(proxy.sources[name])
+    needed = "" if status.state in SERVING else f"first: {status.fix or status.error}"
+    return f"  {proxy.urls[name]}/", "->", loaded.settings.upstreams[name].base_url, needed
 
 
 def curl_url(proxy: Running, name: str) -> str:

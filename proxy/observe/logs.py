@@ -13,6 +13,7 @@ import structlog
 
 from proxy.events import (
     Event,
+    Listening,
     Observer,
     RequestAborted,
     RequestForwarded,
@@ -55,11 +56,16 @@ def configure(stream: TextIO = sys.stderr) -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
 
 
-def log_observer() -> Observer:
-    """Return an observer that logs every event under its own name, such as `token.acquired`."""
+def log_observer(*, banner: bool = False) -> Observer:
+    """Return an observer that logs every event under its own name, such as `token.acquired`.
+
+    With `banner`, somebody tells a person in another way where the proxy listens.
+    """
     logger = structlog.get_logger("sidekey")
 
     def observe(event: Event) -> None:
+        if banner and isinstance(event, Listening):
+            return
         log = logger.warning if isinstance(event, WARNINGS) else logger.info
         log(event_name(event), **_said(event))
 

@@ -22,10 +22,7 @@ upstreams:
     preset: jquants-v2
     base_url: {origin}/v2
     provider: {{keys: demo-api-key}}
-  other:
-    preset: jquants-v2
-    base_url: {origin}/v2
-    provider: {{keys: demo-api-key}}
+  other: {{preset: misskey, base_url: "{origin}"}}
 """
 NOWHERE = """\
 {beginning}
@@ -41,8 +38,9 @@ async def test_the_banner_names_each_upstream_and_its_curl_line_works(home: Home
         async with home.started("run", "--port", "0", terminal=True, NO_COLOR="1") as proxy:
             await proxy.err.shows("stop with Ctrl-C")
             banner = proxy.err.text
-            for name in ("jquants", "other"):
-                await proxy.err.shows(rf"http://127\.0\.0\.1:\d+/{name}/ +-> +{origin}/v2")
+            served = rf"http://127\.0\.0\.1:\d+/{{}}/ +-> +{origin}"
+            await proxy.err.shows(served.format("jquants") + r"/v2\r?$")
+            await proxy.err.shows(served.format("other") + r" +first: sidekey login other\r?$")
             line = (await proxy.err.shows(r"try: +(curl .+?)\r?$"))[1]
             answer = await home.shell(line)
             ended = await proxy.stopped(signal.SIGINT)
@@ -50,6 +48,7 @@ async def test_the_banner_names_each_upstream_and_its_curl_line_works(home: Home
     assert "Sidekey-Error" not in answer.out
     assert sandbox.requests[0].header("x-api-key") == ["demo-api-key"]
     assert "\x1b" not in banner
+    assert "listening" not in banner
     assert "Traceback" not in ended.err
     assert (ended.code, ended.out) == (0, "")
 
@@ -57,7 +56,7 @@ async def test_the_banner_names_each_upstream_and_its_curl_line_works(home: Home
 async def test_on_a_terminal_the_log_is_coloured_unless_no_color_is_set(home: Home) -> None:
     home.configure(NOWHERE.format(beginning=""))
     async with home.started("run", "--port", "0", terminal=True) as proxy:
-        await proxy.err.shows("listening")
+        await proxy.err.shows("stop with Ctrl-C")
         assert "\x1b[" in (await proxy.stopped()).err
 
 
