@@ -112,17 +112,17 @@ async def _listen(
             bound.append((_bind_tcp(listen.host, upstream.port, stack), name))
     addresses = []
     urls = {}
+    runners: list[web.ServerRunner] = []
+    stack.push_async_callback(_drain, runners)
     for sock, upstream_name in bound:
-        await _serve(sock, gateway, _listener(sock, upstream_name, settings), stack)
+        runners.append(await _serve(sock, gateway, _listener(sock, upstream_name, settings)))
         addresses.append(_address(sock))
         if upstream_name is not None:
             urls[upstream_name] = addresses[-1]
     return tuple(addresses), {name: f"{addresses[0]}/{name}" for name in settings.upstreams} | urls
 
 
-async def _serve(
-    sock: socket.socket, gateway: Gateway, listener: Listener, stack: AsyncExitStack
-) -> None:
+async def _serve(sock: socket.socket, gateway: Gateway, listener: Listener) -> web.ServerRunner:
     server = ClientServer(
         gateway.at(listener),
         handler_cancellation=True,  # a client that leaves ends the work at the upstream
@@ -132,10 +132,16 @@ async def _serve(
         max_line_size=HEAD_LIMIT,
         max_field_size=HEAD_LIMIT,
     )
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN)
+    # aiohttp waits that long twice: before and after it cancels what is under way.
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN / 2)
     await runner.setup()
-    stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, sock).start()
+    return runner
+
+
+async def _drain(runners: list[web.ServerRunner]) -> None:
+    """End what is under way on every listener at once: a container is killed after 10 s."""
+    await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
 def _listener(sock: socket.socket, upstream: str | None, settings: Settings) -> Listener:
