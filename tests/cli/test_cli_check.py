@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import jsonschema
@@ -118,8 +119,8 @@ async def test_without_a_command_there_is_help_and_a_wrong_option_exits_2(home: 
     assert "python -m" not in bare.said
     version = await home.run("--version")
     assert (version.code, version.out.split()[0]) == (0, "sidekey")
-    for arguments in (("--nope",), ("run", "--nope"), ("serve",), ("run", "--port", "many")):
-        ended = await home.run(*arguments)
+    wrong = (("--nope",), ("run", "--nope"), ("serve",), ("run", "--port", "many"))
+    for ended in await asyncio.gather(*(home.run(*arguments) for arguments in wrong)):
         assert (ended.code, ended.out) == (2, "")
         assert "Traceback" not in ended.err
 

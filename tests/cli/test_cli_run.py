@@ -93,8 +93,6 @@ async def test_a_port_that_is_given_wins_over_a_socket_in_the_file(home: Home) -
     home.configure(NOWHERE.format(beginning="listen: {unix_socket: proxy.sock}"))
     async with home.started("run", "--port", "0") as proxy:
         assert (await proxy.address()).startswith("http://127.0.0.1:")
-    async with home.started("run", "--host", "127.0.0.1", "--port", "0") as proxy:
-        assert (await proxy.address()).startswith("http://127.0.0.1:")
 
 
 async def test_a_port_and_a_socket_at_once_are_refused(home: Home) -> None:

@@ -149,7 +149,7 @@ async def test_a_damaged_store_is_reported_and_left_as_it_is(home: Home) -> None
     assert portal.calls["/auth/v1/tokens"] == 2
 
 
-@pytest.mark.parametrize("command", [("run", "--port", "0"), ("token", "portal"), ("status",)])
+@pytest.mark.parametrize("command", [("run", "--port", "0"), ("status",)])
 async def test_a_key_that_others_can_read_is_refused(home: Home, command: tuple[str, ...]) -> None:
     async with portal_of(home) as portal:
         home.state.mkdir(parents=True, mode=0o700)
