@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from proxy.config.models import AccessRule, LocalAnswer, Upstream
 from proxy.credentials.providers import Provider
 from proxy.errors import NotAllowed
+from proxy.gateway.target import INSPECTIONS
 from proxy.notation import origin_of
 from proxy.pathglob import matches
 
@@ -22,7 +23,9 @@ class Access:
         self._settings = settings
         origin = origin_of(settings.base_url)
         self._token_endpoints = frozenset(
-            _folded(urlsplit(url).path) for url in provider.endpoints() if origin_of(url) == origin
+            _squeezed(urlsplit(url).path).lower()
+            for url in provider.endpoints()
+            if origin_of(url) == origin
         )
 
     def local_answer(self, method: str, path: str) -> LocalAnswer | None:
@@ -34,9 +37,11 @@ class Access:
 
     def check(self, method: str, path: str) -> None:
         """Raise `NotAllowed` for a token endpoint, a denied request, or one that no rule allows."""
-        if _folded(path) in self._token_endpoints:
+        squeezed = _squeezed(path)
+        if squeezed.lower() in self._token_endpoints:
             raise NotAllowed("token endpoints are never reachable through a route")
-        if any(_applies(rule, method, path) for rule in self._settings.deny):
+        deny = self._settings.deny
+        if any(_applies(rule, method, way) for rule in deny for way in (path, squeezed)):
             raise NotAllowed("a deny rule of this upstream stands against the request")
         allow = self._settings.allow
         if allow and not any(_applies(rule, method, path) for rule in allow):
@@ -49,9 +54,15 @@ def _applies(rule: AccessRule, method: str, path: str) -> bool:
     return not rule.paths or matches(path, rule.paths)
 
 
-def _folded(path: str) -> str:
-    """Return the path as a lenient server may read it: decoded, one case, no trailing slash."""
-    return unquote(path).lower().rstrip("/")
+def _squeezed(path: str) -> str:
+    """Return the path as a lenient server may read it.
+
+    Decoded more than once, without parameters (Tomcat), empty segments (nginx) and last slash.
+    """
+    for _ in range(INSPECTIONS):
+        path = unquote(path)
+    segments = (segment.partition(";")[0] for segment in path.split("/"))
+    return "/" + "/".join(segment for segment in segments if segment)
 
 
 def content_of(answer: LocalAnswer) -> bytes:
