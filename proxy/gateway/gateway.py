@@ -86,6 +86,7 @@ class Gateway:
         self, request: web.BaseRequest, error: SidekeyError, name: str | None, request_id: str
     ) -> web.Response:
         error.upstream = name if name in self._forwardings else None
+        error.with_traceback(None)  # a source raises one error again and again: it would keep all
         self._observe(
             RequestRefused(
                 request_id=request_id,
