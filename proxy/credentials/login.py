@@ -46,7 +46,7 @@ async def sign_in(
     """
     provider = source.provider
     if not isinstance(provider, InteractiveProvider):
-        raise LoginFailed(f"upstream {source.name} needs no login: its provider signs in by itself")
+        raise LoginFailed("this upstream needs no login: its provider signs in by itself")
     state = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
     returned = asyncio.Event()
     async with _callback(returned) as catcher:
