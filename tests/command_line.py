@@ -130,6 +130,11 @@ class Home:
         async with self.started(*arguments, **environ) as command:
             return await command.ended()
 
+    async def run_all(self, *commands: tuple[str, ...], **environ: str) -> list[Ended]:
+        """Run commands at once."""
+        running = (self.run(*arguments, **environ) for arguments in commands)
+        return await asyncio.gather(*running)
+
     @asynccontextmanager
     async def started(
         self, *arguments: str, terminal: bool = False, **environ: str

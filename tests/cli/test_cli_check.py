@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import jsonschema
 import yaml
 from command_line import ROOT, Home
+from typer.testing import CliRunner
 
+from proxy.cli import app
 from proxy.sandbox.jquants_v1 import JQuantsV1
 from proxy.sandbox.portal import Portal
 from proxy.sandbox.serving import serve
@@ -98,37 +99,35 @@ async def test_the_schema_is_json_and_accepts_the_example(home: Home) -> None:
 
 
 async def test_presets_lists_the_catalogue_and_shows_one_entry(home: Home) -> None:
-    listed = await home.run("presets")
+    listed, shown, unknown = await home.run_all(
+        ("presets",), ("presets", "jquants-v2"), ("presets", "jquants-v3")
+    )
     assert (listed.code, listed.err) == (0, "")
     assert {"jquants-v2", "misskey", "fujitsu-portal-legacy"} <= {
         line.split()[0] for line in listed.out.splitlines()
     }
-    shown = await home.run("presets", "jquants-v2")
     assert yaml.safe_load(shown.out)["base_url"] == "https://api.jquants.com/v2"
-    unknown = await home.run("presets", "jquants-v3")
     assert (unknown.code, unknown.out) == (2, "")
     assert "no preset is named jquants-v3" in unknown.err
 
 
 async def test_without_a_command_there_is_help_and_a_wrong_option_exits_2(home: Home) -> None:
-    bare = await home.run()
+    bare, version, wrong = await home.run_all((), ("--version",), ("--nope",))
     assert "Commands:" in bare.said
     assert "..." not in bare.said.replace("[ARGS]...", "").replace("$(...)", ""), (
         "a summary is cut off"
     )
     assert "python -m" not in bare.said
-    version = await home.run("--version")
     assert (version.code, version.out.split()[0]) == (0, "sidekey")
-    wrong = (("--nope",), ("run", "--nope"), ("serve",), ("run", "--port", "many"))
-    for ended in await asyncio.gather(*(home.run(*arguments) for arguments in wrong)):
-        assert (ended.code, ended.out) == (2, "")
-        assert "Traceback" not in ended.err
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "Traceback" not in wrong.err
+    for arguments in (["run", "--nope"], ["serve"], ["run", "--port", "many"]):
+        assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
 async def test_without_a_configuration_the_places_and_the_next_step_are_named(home: Home) -> None:
-    ended = await home.run("run")
+    ended, missing = await home.run_all(("run",), ("check", "--config", "missing.yaml"))
     assert ended.code == 2
     for said in (str(home.work / "sidekey.yaml"), "sidekey demo", "SIDEKEY_CONFIG"):
         assert said in ended.err
-    missing = await home.run("check", "--config", "missing.yaml")
     assert (missing.code, missing.err) == (2, "--config: no such file: missing.yaml\n")

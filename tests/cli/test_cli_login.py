@@ -219,16 +219,18 @@ async def test_a_registered_app_is_approved_in_the_browser_too(site: Site) -> No
 
 
 async def test_what_cannot_sign_in_says_why(site: Site) -> None:
-    needless = await site.home.run("login", "by-hand")
+    misspelt = [(command, "missky") for command in ("login", "logout")]
+    needless, *unknown = await site.home.run_all(("login", "by-hand"), *misspelt)
     assert (needless.code, needless.out) == (1, "")
-    assert "needs no login" in needless.err
-    for command in ("login", "logout", "token"):
-        unknown = await site.home.run(command, "missky")
-        assert (unknown.code, unknown.out) == (2, "")
-        assert "no upstream is named missky" in unknown.err
-        assert "misskey" in unknown.err
-    site.home.environ["APP_SECRET"] = "wrong-secret-canary"
-    wrong = await site.home.run("login", "app", "--no-browser")
+    assert needless.err.startswith("sidekey: by-hand: this upstream needs no login")
+    for ended in unknown:
+        assert (ended.code, ended.out) == (2, "")
+        assert "no upstream is named missky" in ended.err
+        assert "misskey" in ended.err
+
+
+async def test_a_refused_app_secret_is_told_without_showing_it(site: Site) -> None:
+    wrong = await site.home.run("login", "app", "--no-browser", APP_SECRET="wrong-secret-canary")
     assert wrong.code == 1
     assert "app: " in wrong.err
     assert "canary" not in wrong.err
@@ -255,7 +257,10 @@ async def test_a_state_folder_that_cannot_be_made_is_an_error_in_words(site: Sit
 async def test_a_server_that_is_down_is_named_when_nobody_could_approve(home: Home) -> None:
     home.configure(CONFIG.format(origin="http://127.0.0.1:9"))
     home.environ["APP_SECRET"] = "made-up-secret"
-    ended = await home.run("login", "misskey", "--no-browser", "--timeout", "0.5")
-    assert ended.code == 1
-    assert "could not be asked" in ended.err
-    assert (await home.run("login", "app", "--no-browser")).code == 1
+    names = ("misskey", "app")
+    commands = [("login", name, "--no-browser", "--timeout", "0.5") for name in names]
+    for name, ended in zip(names, await home.run_all(*commands), strict=True):
+        assert ended.code == 1
+        assert f"{name}: " in ended.err
+        assert "127.0.0.1:9" in ended.err
+        assert "Traceback" not in ended.err

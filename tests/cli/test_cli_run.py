@@ -112,8 +112,9 @@ async def test_a_unix_socket_is_private_and_curl_reaches_upstreams_through_it(ho
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
             url = "http://localhost/jquants/equities/master?code=86970"
             answer = await home.shell(f"curl -s --unix-socket '{path}' '{url}'")
-            health = await home.run("health", SIDEKEY_UNIX_SOCKET=str(path))
-            status = await home.run("status", "--json", SIDEKEY_UNIX_SOCKET=str(path))
+            health, status = await home.run_all(
+                ("health",), ("status", "--json"), SIDEKEY_UNIX_SOCKET=str(path)
+            )
             await proxy.stopped()
     assert json.loads(answer.out)["data"][0]["Code"] == "86970"
     assert (health.code, health.out) == (0, "ok\n")

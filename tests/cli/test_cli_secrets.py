@@ -113,16 +113,16 @@ async def asked(home: Home, proxy: Started) -> str:
 
 async def test_no_secret_is_said_logged_shown_or_kept_in_plain_text(swept: Swept) -> None:
     home = swept.home
-    said = [await signed_in(swept, name) for name in ("misskey", "app")]
+    said = [*await asyncio.gather(*(signed_in(swept, name) for name in ("misskey", "app")))]
     async with home.serving() as proxy:
         answers = await asked(home, proxy)
         said += [answers, proxy.argv, (await proxy.stopped()).said]
     assert "HTTP/1.1 200" in answers
     assert "HTTP/1.1 502" in answers
     commands = (("check", "--online"), ("status",), ("status", "--json"), ("login", "keys"))
-    said += [ended.said for ended in await asyncio.gather(*(home.run(*c) for c in commands))]
-    names = ("jquants", "portal", "keys", "misskey", "app")
-    tokens = await asyncio.gather(*(home.run("token", name) for name in names))
+    said += [ended.said for ended in await home.run_all(*commands)]
+    names = ("jquants", "portal", "misskey", "app")
+    tokens = await home.run_all(*(("token", name) for name in names))
     assert [ended.code for ended in tokens] == [0] * len(names)
     found = [file.read_bytes() for file in home.state.rglob("*") if file.is_file()]
     assert len([*home.state.glob("*.token")]) == 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import stat
 from collections.abc import AsyncIterator
@@ -82,10 +81,8 @@ async def test_status_tells_what_the_store_holds_and_what_a_running_proxy_knows(
         async with home.serving("--port", "0") as proxy:
             port = (await proxy.address()).rpartition(":")[2]
             await curl(home, proxy, JOBS)
-            running = await home.run("status", SIDEKEY_PORT=port)
-            health = await home.run("health", SIDEKEY_PORT=port)
-        stopped = await home.run("health", SIDEKEY_PORT=port)
-        stored = await home.run("status", SIDEKEY_PORT=port)
+            running, health = await home.run_all(("status",), ("health",), SIDEKEY_PORT=port)
+        stored, stopped = await home.run_all(("status",), ("health",), SIDEKEY_PORT=port)
     assert running.out == stored.out
     assert running.out.splitlines()[1].split()[:2] == ["portal", "ready"]
     assert (health.code, health.out) == (0, "ok\n")
@@ -98,8 +95,7 @@ async def test_an_upstream_that_waits_for_a_human_makes_status_and_token_exit_4(
 ) -> None:
     async with serve(MisskeySandbox().application()) as origin:
         home.configure(f"upstreams: {{m: {{preset: misskey, base_url: '{origin}'}}}}")
-        status = await home.run("status")
-        token = await home.run("token", "m")
+        status, token = await home.run_all(("status",), ("token", "m"))
         async with home.serving() as proxy:
             port = (await proxy.address()).rpartition(":")[2]
             running = await home.run("status", "--json", SIDEKEY_PORT=port)
@@ -121,8 +117,7 @@ async def test_what_is_no_sidekey_is_not_taken_for_one(home: Home) -> None:
     application.router.add_get("/{path:.*}", anything)
     async with portal_of(home), serve(application) as origin:
         port = origin.rpartition(":")[2]
-        status = await home.run("status", "--json", SIDEKEY_PORT=port)
-        health = await home.run("health", SIDEKEY_PORT=port)
+        status, health = await home.run_all(("status", "--json"), ("health",), SIDEKEY_PORT=port)
     assert (status.code, health.code) == (0, 1)
     assert json.loads(status.out)["upstreams"][0]["state"] == "idle"
     assert "Traceback" not in status.err + health.err
@@ -133,9 +128,7 @@ async def test_a_damaged_store_is_reported_and_left_as_it_is(home: Home) -> None
         await home.run("token", "portal")
         [entry] = home.state.glob("*.token")
         entry.write_bytes(b"damaged")
-        token, status = await asyncio.gather(
-            home.run("token", "portal"), home.run("status", "--json")
-        )
+        token, status = await home.run_all(("token", "portal"), ("status", "--json"))
         assert entry.read_bytes() == b"damaged"
         forgotten = await home.run("logout", "portal")
         again = await home.run("token", "portal")
