@@ -79,10 +79,6 @@ class UpstreamResponse:
             with contextlib.suppress(RuntimeError):  # already being closed by the one who sent it
                 await self._sending.aclose()
 
-    def release(self) -> None:
-        """Give the connection back; it is closed if the answer was not read to its end."""
-        self._answer.release()
-
     async def _peek(self) -> str:
         while len(self._head) < PEEK_LIMIT:
             chunk = await self._answer.content.read(PEEK_LIMIT - len(self._head))
