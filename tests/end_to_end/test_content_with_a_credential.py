@@ -117,7 +117,7 @@ async def test_content_without_a_place_for_the_credential_is_refused(
     tmp_path: Path, field: str, content: bytes, status: int, slug: str, framing: str
 ) -> None:
     """Surprise 13."""
-    fields = (field,)
+    fields: tuple[str, ...] = (field,)
     if framing == "chunks":
         fields, content = (field, "Transfer-Encoding: chunked"), chunked(content)
     answer, upstream = await sent(tmp_path, "POST /r/a", *fields, content=content)

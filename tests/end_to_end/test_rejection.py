@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import resource
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -153,7 +155,16 @@ async def gather_statuses(proxy: Sidekey, count: int) -> list[int]:
         return await asyncio.gather(*(one() for _ in range(count)))
 
 
-async def test_500_parallel_rejections_make_one_renewal(tmp_path: Path) -> None:
+@pytest.fixture
+def many_sockets() -> Iterator[None]:
+    """Allow this process as many open files as it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_500_parallel_rejections_make_one_renewal(tmp_path: Path, many_sockets: None) -> None:
     """All of them are under way with the old token before the first one is rejected."""
     issuer = Issuer()
     waiting: list[RawRequest] = []
@@ -429,7 +440,7 @@ def jquants_v1(origin: str) -> str:
     )
 
 
-async def test_1000_first_requests_make_one_login(tmp_path: Path) -> None:
+async def test_1000_first_requests_make_one_login(tmp_path: Path, many_sockets: None) -> None:
     """Surprise 17."""
     jquants = JQuantsV1()
     async with serve(jquants.application()) as origin, sidekey(tmp_path, jquants_v1(origin)) as p:
