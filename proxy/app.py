@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
-import stat
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -178,18 +178,30 @@ def _bind_unix(path: Path, stack: AsyncExitStack) -> socket.socket:
     stack.callback(sock.close)
     mask = os.umask(0o177)
     try:
-        if path.exists() and stat.S_ISSOCK(path.lstat().st_mode):
-            path.unlink()
+        _remove_abandoned(path)
         sock.bind(str(path))
     except OSError as error:
         raise ListenError(
-            f"cannot listen on {path}: {error.strerror}", fix="choose another path"
+            f"cannot listen on {path}: {error.strerror or error}", fix="choose another path"
         ) from None
     finally:
         os.umask(mask)
     stack.callback(lambda: path.unlink(missing_ok=True))
     sock.listen(1024)
     return sock
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove a socket that nobody serves any more; raise `OSError` if somebody does."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def _address(sock: socket.socket) -> str:

@@ -160,8 +160,13 @@ class Source:
 
         Only a proxy that starts does this: one that has run for long may itself be the older.
         """
-        if self.provider.kept and await self._store.delete_foreign(self.name, self._fingerprint()):
-            self._observe(TokenDropped(self.name))
+        if not self.provider.kept:
+            return
+        try:
+            if await self._store.delete_foreign(self.name, self._fingerprint()):
+                self._observe(TokenDropped(self.name))
+        except StoreError as error:  # stands in the way of this upstream's requests only
+            self._observe(TokenFailed(self.name, error.slug, error.detail, error.fix, 0.0))
 
     async def close(self) -> None:
         """Wait for an attempt under way: what it fetches may exist only once."""
