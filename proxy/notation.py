@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
@@ -66,9 +67,10 @@ def check_base_url(value: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """Return scheme, host and port of `url`: `https://api.example.com`."""
+    """Return scheme, host and port of `url` in one spelling: `https://api.example.com`."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    default = DEFAULT_PORTS.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(default)}"
 
 
 _DURATION_SCHEMA = {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}

@@ -169,3 +169,11 @@ def test_a_port_that_is_none_is_not_echoed() -> None:
     with pytest.raises(ValueError, match="number up to 65535") as caught:
         check_url("https://example.com:hunter2/")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://API.example.com/v1", "https://api.example.com:443", "HTTPS://api.example.com/"]
+)
+def test_one_origin_has_one_spelling(url: str) -> None:
+    """Or a token endpoint would be reachable through a base URL that spells its host otherwise."""
+    assert origin_of(url) == "https://api.example.com"

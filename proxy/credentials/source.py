@@ -256,6 +256,8 @@ class Source:
         """Return the old token while it lives, else raise."""
         if previous is not None and self._usable(previous):
             return previous
+        if error.retry_after is not None:
+            error.retry_after = max(self._retry_at - self._monotonic(), 0.0)
         raise error
 
     def _failed(self, error: SidekeyError, previous: Token | None) -> Token:

@@ -21,9 +21,9 @@ HOP_BY_HOP = frozenset(  # RFC 9110 7.6.1, and those that older software still s
     }
 )
 REWRITTEN = frozenset({"host", "content-length", "expect"})  # ours to say on the next connection
-FROM_BROWSERS = frozenset({"cookie", "origin", "referer"})  # one origin serves every upstream
+FROM_BROWSERS = frozenset({"origin", "referer"})
 ABOUT_THE_CLIENT = frozenset({"forwarded", "via", "x-real-ip", "x-original-url", "x-rewrite-url"})
-CREDENTIALS = frozenset({"authorization"})
+CREDENTIALS = frozenset({"authorization", "cookie"})  # cookies: one origin serves every upstream
 TO_BROWSERS = frozenset({"set-cookie", "set-cookie2", "timing-allow-origin"})
 OURS = frozenset({"sidekey-error"})  # tells our answers from the upstream's, so only we may set it
 PROTECTED = frozenset(  # a client that lists these in Connection must not make them vanish
@@ -35,7 +35,7 @@ def request_fields(received: CIMultiDictProxy[str], *, keep_credentials: bool) -
     """Return the client's end-to-end fields, in order, with every duplicate.
 
     Duplicates take the spelling of the first: aiohttp's client lets `X-A` after `x-a` replace it.
-    `Authorization` goes unless `keep_credentials`: it was never meant for the upstream's owner.
+    `Authorization` and cookies go unless `keep_credentials`: they were never meant for this API.
     """
     dropped = HOP_BY_HOP | REWRITTEN | FROM_BROWSERS | ABOUT_THE_CLIENT | _nominated(received)
     if not keep_credentials:

@@ -107,6 +107,7 @@ class UpstreamConnections:
         self.source = source
         self.base_path = urlsplit(settings.base_url).path
         self._origin = origin_of(settings.base_url)
+        self._proxy = forward_proxy(self._origin)  # reads the whole environment: once is enough
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: OutgoingRequest, content: ClientContent) -> UpstreamResponse:
@@ -124,7 +125,7 @@ class UpstreamConnections:
                 headers=headers,
                 data=sending if sending is not None else _in_pieces(request.content),
                 allow_redirects=False,
-                proxy=forward_proxy(self._origin),
+                proxy=self._proxy,
             )
         return UpstreamResponse(answer, sending)
 

@@ -336,6 +336,10 @@ async def test_a_recovered_endpoint_is_used_again(
     with pytest.raises(TokenEndpointUnreachable) as caught:
         await source.token()
     assert caught.value.retry_after == 1
+    clock.move(seconds=0.25)
+    with pytest.raises(TokenEndpointUnreachable) as caught:
+        await source.token()
+    assert caught.value.retry_after == 0.75, "what is left of it"
     clock.move(seconds=1)
     assert (await source.token()).value
     assert source.failure is None
