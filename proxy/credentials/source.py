@@ -159,11 +159,13 @@ class Source:
         """Remove a stored token that an older configuration bought.
 
         Only a proxy that starts does this: one that has run for long may itself be the older.
+        Raises `StoreError` if the store as a whole cannot be used.
         """
         if not self.provider.kept:
             return
+        fingerprint = self._fingerprint()
         try:
-            if await self._store.delete_foreign(self.name, self._fingerprint()):
+            if await self._store.delete_foreign(self.name, fingerprint):
                 self._observe(TokenDropped(self.name))
         except StoreError as error:  # stands in the way of this upstream's requests only
             self._observe(TokenFailed(self.name, error.slug, error.detail, error.fix, 0.0))

@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from command_line import Home, Started
+from command_line import Home, Started, free_port
 
 from proxy.sandbox.misskey import MisskeySandbox
 from proxy.sandbox.portal import Portal
 from proxy.sandbox.serving import serve
 
 PORTAL = """\
+listen: {{port: {port}}}
 upstreams:
   portal:
     preset: {preset}
@@ -30,7 +31,7 @@ async def portal_of(home: Home, preset: str = "fujitsu-portal-legacy") -> AsyncI
     portal = Portal()
     home.environ["CLIENT_SECRET"] = "demo-client-secret"
     async with serve(portal.application()) as origin:
-        home.configure(PORTAL.format(preset=preset, origin=origin))
+        home.configure(PORTAL.format(port=free_port(), preset=preset, origin=origin))
         yield portal
 
 
