@@ -14,6 +14,7 @@ SidekeyError
 ├── CredentialError              there is no token to inject
 │   ├── LoginRequired            503  a human has to act; `fix` says how
 │   ├── GrantRejected            502  the token endpoint said no; trying again is no use
+│   ├── AnswerUnusable           502  the token endpoint said yes, and no token can be read
 │   └── CredentialExhausted      nothing to renew with: the upstream's own answer stands
 ├── TokenEndpointError           the token endpoint gave no usable answer; trying again may help
 │   ├── TokenEndpointUnreachable 502
@@ -40,6 +41,7 @@ class SidekeyError(Exception):
     slug: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "sidekey failed"
     status: int = 500
+    advice: ClassVar[str | None] = None  # the fix where the one who raises knows no better
 
     def __init__(
         self,
@@ -55,12 +57,16 @@ class SidekeyError(Exception):
         self.retry_after = retry_after
         self._fix = fix
 
+    def __str__(self) -> str:
+        return self.detail
+
     @property
     def fix(self) -> str | None:
         """What to do about it, in words or as a command."""
-        if self._fix is None or self.upstream is None:
-            return self._fix
-        return self._fix.replace("{upstream}", self.upstream)
+        fix = self._fix or self.advice
+        if fix is None or "{upstream}" not in fix:
+            return fix
+        return fix.replace("{upstream}", self.upstream) if self.upstream else None
 
 
 class ConfigError(SidekeyError):
@@ -104,6 +110,7 @@ class CrossSiteRefused(ClientError):
     slug = "cross-site-refused"
     title = "Cross-site request refused"
     status = 403
+    advice = "call it from a program of your own, not from a web page"
 
 
 class NotAllowed(ClientError):
@@ -112,6 +119,7 @@ class NotAllowed(ClientError):
     slug = "not-allowed"
     title = "Not allowed"
     status = 403
+    advice = "see allow and deny of upstreams.{upstream}"
 
 
 class BadTarget(ClientError):
@@ -120,6 +128,7 @@ class BadTarget(ClientError):
     slug = "bad-target"
     title = "Bad request target"
     status = 400
+    advice = "send the path as the API shows it, without dot segments and encoded slashes"
 
 
 class ContentTooLarge(ClientError):
@@ -162,6 +171,19 @@ class GrantRejected(CredentialError):
     slug = "grant-rejected"
     title = "Grant rejected"
     status = 502
+    advice = (
+        "correct upstreams.{upstream}.provider and restart sidekey;"
+        " what was refused is tried again after 20 minutes at the earliest"
+    )
+
+
+class AnswerUnusable(CredentialError):
+    """The token endpoint said yes, but no token can be read: asking again would sign in again."""
+
+    slug = "grant-rejected"
+    title = "Token answer unusable"
+    status = 502
+    advice = "see where the token stands in the answer: upstreams.{upstream}.provider"
 
 
 class CredentialExhausted(CredentialError):
@@ -182,6 +204,7 @@ class TokenEndpointUnreachable(TokenEndpointError):
     slug = "token-endpoint-unreachable"
     title = "Token endpoint unreachable"
     status = 502
+    advice = "see whether the token endpoint of upstreams.{upstream} is right and up"
 
 
 class TokenEndpointTimeout(TokenEndpointError):
@@ -190,6 +213,7 @@ class TokenEndpointTimeout(TokenEndpointError):
     slug = "token-endpoint-timeout"
     title = "Token endpoint timed out"
     status = 504
+    advice = "see whether the token endpoint of upstreams.{upstream} is right and up"
 
 
 class UpstreamError(SidekeyError):
@@ -202,6 +226,7 @@ class UpstreamUnreachable(UpstreamError):
     slug = "upstream-unreachable"
     title = "Upstream unreachable"
     status = 502
+    advice = "see whether base_url of upstreams.{upstream} is right and the server up"
 
 
 class UpstreamTimeout(UpstreamError):
@@ -210,14 +235,11 @@ class UpstreamTimeout(UpstreamError):
     slug = "upstream-timeout"
     title = "Upstream timed out"
     status = 504
+    advice = "ask for less at once, or raise timeouts of upstreams.{upstream}"
 
 
 class LoginPending(SidekeyError):
     """Nobody has approved the sign-in yet."""
-
-    slug = "login-pending"
-    title = "Login pending"
-    status = 503
 
 
 class LoginFailed(SidekeyError):

@@ -120,13 +120,3 @@ Observer = Callable[[Event], None]
 
 def nobody(event: Event) -> None:
     """Observe nothing."""
-
-
-def tell(observers: tuple[Observer, ...]) -> Observer:
-    """Return one observer that tells them all."""
-
-    def observe(event: Event) -> None:
-        for observer in observers:
-            observer(event)
-
-    return observe

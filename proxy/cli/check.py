@@ -11,6 +11,7 @@ from proxy.cli.credentials import sources_of
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import FAILED, say
 from proxy.config import Loaded
+from proxy.credentials.providers import InteractiveProvider
 from proxy.credentials.source import Source
 from proxy.errors import SidekeyError
 
@@ -35,7 +36,7 @@ async def _acquire_all(loaded: Loaded) -> bool:
 
 
 async def _acquired(source: Source) -> bool:
-    if source.provider.interactive:
+    if isinstance(source.provider, InteractiveProvider):
         print(f"{source.name}: skipped, needs sidekey login {source.name}")
         return True
     try:

@@ -20,6 +20,7 @@ from proxy.app import Running, open_store, running
 from proxy.cli.output import FAILED, say, table
 from proxy.config import load
 from proxy.credentials.login import sign_in
+from proxy.credentials.providers import InteractiveProvider
 from proxy.errors import ListenError
 from proxy.events import Observer, nobody
 from proxy.observe import logs
@@ -80,7 +81,7 @@ async def _proxy(demo: Demonstration, port: int, observe: Observer) -> AsyncIter
     store = open_store(settings.store, os.environ)
     async with running(settings, store=store, observe=observe) as proxy:
         for source in proxy.sources.values():
-            if source.provider.interactive:
+            if isinstance(source.provider, InteractiveProvider):
                 await sign_in(source, proxy.exchange, show=demo.approve, wait=30)
         yield proxy
 

@@ -11,8 +11,10 @@ import aiohttp
 from yarl import URL
 
 from proxy.connections import forward_proxy, open_session
+from proxy.credentials.identity import masked
+from proxy.credentials.providers import Provider
 from proxy.credentials.token import TokenRequest, TokenResponse, without_query
-from proxy.errors import TokenEndpointTimeout, TokenEndpointUnreachable
+from proxy.errors import SidekeyError, TokenEndpointTimeout, TokenEndpointUnreachable
 
 T = TypeVar("T")
 
@@ -28,10 +30,11 @@ class Exchange:
         self._now = now
         self._session: aiohttp.ClientSession | None = None
 
-    async def run(self, flow: Generator[TokenRequest, TokenResponse, T]) -> T:
-        """Run `flow` to its end and return what it returns.
+    async def run(self, flow: Generator[TokenRequest, TokenResponse, T], provider: Provider) -> T:
+        """Run a flow of `provider` to its end and return what it returns.
 
-        Raises what the flow raises, and `TokenEndpointError` where no usable answer came.
+        Raises what the flow raises, without the provider's secrets in its words, and
+        `TokenEndpointError` where no usable answer came.
         """
         try:
             request = next(flow)
@@ -40,6 +43,9 @@ class Exchange:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except SidekeyError as error:
+            error.detail = masked(error.detail, provider)
+            raise
         finally:
             flow.close()
         raise TokenEndpointUnreachable(f"the flow did not end within {STEP_LIMIT} requests")
@@ -67,7 +73,7 @@ class Exchange:
         except TimeoutError as error:
             raise TokenEndpointTimeout(f"{where} did not answer within {TIMEOUT:.0f} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise TokenEndpointUnreachable(f"{where}: {reason(error)}") from None
+            raise TokenEndpointUnreachable(f"{where}: {why_unreachable(error)}") from None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -84,7 +90,7 @@ async def _read(response: aiohttp.ClientResponse, where: str) -> bytes:
     return bytes(content)
 
 
-def reason(error: Exception) -> str:
+def why_unreachable(error: Exception) -> str:
     """Return why a connection failed, without the URL that aiohttp's own messages hold."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "its certificate cannot be trusted"

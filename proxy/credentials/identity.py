@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel
 
 from proxy.credentials.providers import Provider
 from proxy.credentials.secret import MASK, Secret
 
+_CREDENTIALS = re.compile(r"\b(Basic|Bearer) +[\w.~+/=-]+", re.IGNORECASE)
 SHORTEST_SECRET = 4  # shorter ones would mask half of every sentence
 
 
@@ -38,10 +41,16 @@ def _plain(value: Any) -> Any:
 
 def masked(text: str, provider: Provider) -> str:
     """Return `text` with every secret of the provider masked: vendors echo what they refuse."""
-    for secret in sorted(set(_secrets(provider)), key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, MASK)
-    return text
+    secrets = {secret for secret in _secrets(provider) if len(secret) >= SHORTEST_SECRET}
+    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+    for spelling in sorted(spellings, key=len, reverse=True):
+        text = re.sub(re.escape(spelling), MASK, text, flags=re.IGNORECASE)
+    return _CREDENTIALS.sub(rf"\1 {MASK}", text)
+
+
+def _spellings(secret: str) -> set[str]:
+    """Return the secret as JSON, a form and a URL may spell it."""
+    return {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)}
 
 
 def _secrets(value: Any, *, hidden: bool = False) -> Iterator[str]:

@@ -7,8 +7,9 @@ import fcntl
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -16,7 +17,7 @@ from aiohttp import web
 from proxy.credentials.exchange import Exchange
 from proxy.credentials.providers import InteractiveProvider
 from proxy.credentials.source import Source
-from proxy.credentials.token import Login, Token
+from proxy.credentials.token import Login, Token, TokenFlow
 from proxy.errors import LoginFailed, LoginPending, SidekeyError, StoreError, TokenEndpointError
 
 POLL = 2.0  # seconds; a denial and a closed browser never call back, so the server is asked
@@ -50,11 +51,12 @@ async def sign_in(
     state = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
     returned = asyncio.Event()
     async with _callback(returned) as catcher:
-        login = await exchange.run(provider.begin(catcher.url, state))
+        login = await exchange.run(provider.begin(catcher.url, state), provider)
         catcher.login = login
         show(login.url)
         try:
-            token = await _approved(login, exchange, returned, wait)
+            asking = partial(exchange.run, provider=provider)
+            token = await _approved(login, asking, returned, wait)
             await source.keep(token)
         except SidekeyError:
             catcher.outcome.set_result(_NOT_DONE)
@@ -64,14 +66,17 @@ async def sign_in(
 
 
 async def _approved(
-    login: Login, exchange: Exchange, returned: asyncio.Event, wait: float
+    login: Login,
+    asking: Callable[[TokenFlow], Awaitable[Token]],
+    returned: asyncio.Event,
+    wait: float,
 ) -> Token:
     """Ask until the server says that somebody approved: at each callback, and from time to time."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
     while True:
         try:
-            return await exchange.run(login.finish())
+            return await asking(login.finish())
         except (LoginPending, TokenEndpointError) as error:
             left = deadline - loop.time()
             if left <= 0:
@@ -140,11 +145,16 @@ def only_login(folder: Path, name: str) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"{path} cannot be opened: {error.strerror}") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor, name)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, name: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise LoginFailed(
             f"another sidekey login {name} is waiting", fix="finish or stop the other one first"
         ) from None
-    finally:
-        os.close(descriptor)

@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from proxy.credentials.exchange import Exchange
-from proxy.credentials.identity import masked, material
-from proxy.credentials.providers import Provider
+from proxy.credentials.identity import material
+from proxy.credentials.providers import InteractiveProvider, Provider
 from proxy.credentials.stores.base import Store
 from proxy.credentials.token import Token
 from proxy.errors import (
@@ -30,6 +30,7 @@ from proxy.events import (
     TokenRejected,
 )
 
+UNSEEN = object()  # the store's version before the first look
 EARLY = timedelta(seconds=60)  # a token is renewed this long before it expires,
 EARLY_SHARE = 10  # or in the last tenth of its life, whichever is shorter
 BLOCKED = 20 * 60.0  # seconds: a refused credential is tried at most 3 times an hour
@@ -74,7 +75,8 @@ class Source:
         self._current: Token | None = None
         self._renew_at: datetime | None = None
         self._rejected: Token | None = None
-        self._version: object = None
+        self._latest: Token | None = None  # whatever its state: what a renewal begins with
+        self._version: object = UNSEEN
         self._task: asyncio.Task[Token] | None = None
         self._failure: SidekeyError | None = None
         self._failures = 0
@@ -115,7 +117,7 @@ class Source:
         """
         if self._current is None or self._current.value != rejected.value:
             return
-        if self.provider.kept and self._monotonic() < self._forced_at + FORCED_INTERVAL:
+        if self._buys and self._monotonic() < self._forced_at + FORCED_INTERVAL:
             raise CredentialExhausted("the upstream rejected a token that was just renewed")
         self._forced_at = self._monotonic()
         self._current = None
@@ -136,7 +138,7 @@ class Source:
 
     async def forget(self) -> bool:
         """Remove the token from memory and from the store; `False` if the store had none."""
-        self._current = None
+        self._current = self._latest = None
         return await self._store.delete(self.name)
 
     def renewal_of(self, token: Token) -> datetime | None:
@@ -148,12 +150,10 @@ class Source:
 
     def notice_changes(self) -> None:
         """Let go of the token in memory if another process has changed the store's entry."""
-        seen = self._seen()
-        if self._task is None and seen != self._version:
+        if self._task is None and self._seen() != self._version:
             self._current = None
             self._failure = None
             self._failures = 0
-            self._version = seen
 
     async def drop_foreign(self) -> None:
         """Remove a stored token that an older configuration bought.
@@ -161,8 +161,8 @@ class Source:
         Only a proxy that starts does this: one that has run for long may itself be the older.
         Raises `StoreError` if the store as a whole cannot be used.
         """
-        if not self.provider.kept:
-            return
+        if not self._buys:
+            return  # a login costs a human, and may be that of another project: a login replaces it
         fingerprint = self._fingerprint()
         try:
             if await self._store.delete_foreign(self.name, fingerprint):
@@ -175,6 +175,11 @@ class Source:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
+    @property
+    def _buys(self) -> bool:
+        """Whether new tokens come from a token endpoint, and not from a list or from a human."""
+        return self.provider.kept and not isinstance(self.provider, InteractiveProvider)
+
     def _fresh(self, token: Token) -> bool:
         return self._renew_at is None or self._now() < self._renew_at
 
@@ -184,26 +189,22 @@ class Source:
             task.exception()  # every waiter may have left: somebody has to look at it
 
     async def _obtain(self) -> Token:
-        held = self._current
         try:
-            stored = await self._load()
+            await self._look_into_store()
         except StoreError as error:
-            return self._failed(error, held)
-        if stored is not None and self._usable(stored) and stored != held:
-            self._publish(stored)
-            self._observe(TokenLoaded(self.name, stored.expires_at))
-            if self._fresh(stored):
-                return stored
-        previous = stored or held or self._rejected
+            return self._failed(error)
+        if self._current is not None and self._fresh(self._current):
+            return self._current
         if self._failure is not None and self._monotonic() < self._retry_at:
-            return self._old_token_or(self._failure, previous)
+            return self._old_token_or(self._failure)
+        flow = self.provider.acquire(self._renewable(self._latest))
         try:
-            token = await self._exchange.run(self.provider.acquire(self._renewable(previous)))
+            token = await self._exchange.run(flow, self.provider)
         except CredentialExhausted:
             self._current, self._rejected = self._rejected, None  # it is all there is
             raise
         except SidekeyError as error:
-            return self._failed(error, previous)
+            return self._failed(error)
         await self._save(token)
         self._publish(token)
         self._observe(TokenAcquired(self.name, token.expires_at))
@@ -219,9 +220,21 @@ class Source:
         except StoreError:
             return self._version
 
-    async def _load(self) -> Token | None:
-        self._version = self._seen()
-        return await self.stored()
+    async def _look_into_store(self) -> None:
+        """Take what another process has put there since we last looked or wrote.
+
+        What we wrote ourselves is not read again: after a failed write it may be a dead token.
+        """
+        seen = self._seen()
+        if seen == self._version:
+            return
+        stored = await self.stored()
+        self._version = seen
+        self._latest = stored
+        self._rejected = None
+        if stored is not None and self._usable(stored) and stored != self._current:
+            self._publish(stored)
+            self._observe(TokenLoaded(self.name, stored.expires_at))
 
     async def _save(self, token: Token) -> None:
         """Persist before anybody uses it; a failing store costs the restart, not the request."""
@@ -234,15 +247,15 @@ class Source:
         self._version = self._seen()
 
     def _publish(self, token: Token) -> None:
-        self._current = token
+        self._current = self._latest = token
         self._rejected = None
         self._failure = None
         self._failures = 0
         self._renew_at = self.renewal_of(token)
 
-    def _usable(self, token: Token | None) -> bool:
+    def _usable(self, token: Token) -> bool:
         """Tell whether `token` may still be sent: not rejected, not expired."""
-        if token is None or (self._rejected is not None and token.value == self._rejected.value):
+        if self._rejected is not None and token.value == self._rejected.value:
             return False
         return token.expires_at is None or self._now() < token.expires_at
 
@@ -254,32 +267,30 @@ class Source:
             return previous
         return replace(previous, refresh_token=None, refresh_expires_at=None)
 
-    def _old_token_or(self, error: SidekeyError, previous: Token | None) -> Token:
+    def _old_token_or(self, error: SidekeyError) -> Token:
         """Return the old token while it lives, else raise."""
-        if previous is not None and self._usable(previous):
-            return previous
+        if self._latest is not None and self._usable(self._latest):
+            return self._latest
         if error.retry_after is not None:
             error.retry_after = max(self._retry_at - self._monotonic(), 0.0)
         raise error
 
-    def _failed(self, error: SidekeyError, previous: Token | None) -> Token:
+    def _failed(self, error: SidekeyError) -> Token:
         """Remember the failure, so that the token endpoint is not asked at every request."""
         error.upstream = self.name
-        error.detail = masked(error.detail, self.provider)
+        known = self._failure is not None and self._failure.detail == error.detail
         self._failure = error
         self._failures += 1
         pause = self._pause(error)
         self._retry_at = self._monotonic() + pause
-        self._observe(TokenFailed(self.name, error.slug, error.detail, error.fix, pause))
-        return self._old_token_or(error, previous)
+        if pause or not known:
+            self._observe(TokenFailed(self.name, error.slug, error.detail, error.fix, pause))
+        return self._old_token_or(error)
 
     def _pause(self, error: SidekeyError) -> float:
         """Return the seconds until the next try: a wrong password must not lock an account."""
         if isinstance(error, CredentialError):
-            return 0.0 if self.provider.interactive else BLOCKED
-        if error.retry_after is not None:
-            return error.retry_after
-        longest = min(BACKOFF_LAST, BACKOFF_FIRST * 2 ** (self._failures - 1))
-        pause = self._jitter(longest / 2, longest)
-        error.retry_after = pause
-        return pause
+            return 0.0 if isinstance(self.provider, InteractiveProvider) else BLOCKED
+        longest = min(BACKOFF_LAST, BACKOFF_FIRST * 2 ** min(self._failures - 1, 10))
+        error.retry_after = max(error.retry_after or 0.0, self._jitter(longest / 2, longest))
+        return error.retry_after

@@ -1,4 +1,4 @@
-"""ProxyError -> problem details (RFC 9457)."""
+"""SidekeyError -> problem details (RFC 9457)."""
 
 from __future__ import annotations
 

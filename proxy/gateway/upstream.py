@@ -15,7 +15,7 @@ from yarl import URL
 
 from proxy.config.models import Rejection, Upstream
 from proxy.connections import forward_proxy, open_session
-from proxy.credentials.exchange import reason
+from proxy.credentials.exchange import why_unreachable
 from proxy.credentials.source import Source
 from proxy.errors import SidekeyError, UpstreamTimeout, UpstreamUnreachable
 from proxy.gateway.content import ClientContent, filtered
@@ -193,4 +193,4 @@ def _upstream_errors(content: ClientContent | None = None) -> Iterator[None]:
     except (aiohttp.ClientError, OSError, ValueError) as error:
         if content is not None and content.failure is not None:
             raise content.failure from None
-        raise UpstreamUnreachable(f"the upstream: {reason(error)}") from None
+        raise UpstreamUnreachable(f"the upstream: {why_unreachable(error)}") from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from proxy.credentials.providers import InteractiveProvider
 from proxy.credentials.source import Source, utc_now
 from proxy.errors import LoginRequired, SidekeyError, StoreError
 
@@ -47,14 +48,12 @@ async def status_of(source: Source) -> Status:
         error.upstream = source.name
         return _failed(source, error)
     failure = source.failure
-    if failure is not None and (token is None or _over(token.expires_at)):
+    if failure is not None and (source.current is None or _over(source.current.expires_at)):
         return _failed(source, failure)
-    if token is None and source.provider.interactive:
-        missing = LoginRequired("nobody has signed in yet", fix="sidekey login {upstream}")
-        missing.upstream = source.name
-        return _failed(source, missing)
     if token is None:
-        return Status(source.name, "idle")
+        waits = isinstance(source.provider, InteractiveProvider)
+        fix = f"sidekey login {source.name}" if waits else None
+        return Status(source.name, "login-required" if waits else "idle", fix=fix)
     return Status(
         source.name,
         "expired" if _over(token.expires_at) else "ready",

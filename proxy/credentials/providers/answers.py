@@ -12,7 +12,7 @@ from typing import Any
 
 from proxy.credentials.secret import Secret
 from proxy.credentials.token import TokenResponse
-from proxy.errors import GrantRejected, TokenEndpointUnreachable
+from proxy.errors import AnswerUnusable, GrantRejected, TokenEndpointUnreachable
 
 TOKEN_LIMIT = 16 * 1024  # characters; the longest known is J-Quants' refresh token with 2 kB
 TRANSIENT = frozenset({408, 425, 429})
@@ -87,20 +87,21 @@ def pick(answer: Any, path: str) -> Any:
 
 
 def token_at(answer: Any, path: str) -> Secret:
-    """Return the token at `path`; raise `TokenEndpointUnreachable` if there is no usable one.
+    """Return the token at `path`; raise `AnswerUnusable` if there is no usable one.
 
     Usable is printable ASCII without spaces: anything else could break out of a header field.
+    The sign-in itself succeeded, so trying again would only sign in again, for nothing.
     """
     value = pick(answer, path)
     if not isinstance(value, str) or not value:
-        raise TokenEndpointUnreachable(f"the token endpoint's answer has no token at '{path}'")
+        raise AnswerUnusable(f"the token endpoint's answer has no token at '{path}'")
     return usable(value, path)
 
 
 def usable(value: str, path: str) -> Secret:
-    """Return `value` as a token, or raise `TokenEndpointUnreachable`."""
+    """Return `value` as a token, or raise `AnswerUnusable`."""
     if len(value) > TOKEN_LIMIT or not all("!" <= c <= "~" for c in value):
-        raise TokenEndpointUnreachable(f"the token at '{path}' is no printable ASCII text")
+        raise AnswerUnusable(f"the token at '{path}' is no printable ASCII text")
     return Secret(value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from proxy.credentials.token import LoginFlow, Token, TokenFlow
+from proxy.errors import LoginRequired
 from proxy.notation import Frozen
 
 
@@ -15,7 +16,6 @@ class Provider(Frozen):
     rejected, without its refresh token where that is known to have expired.
     """
 
-    interactive: ClassVar[bool] = False  # tokens need a human at a browser
     kept: ClassVar[bool] = True  # tokens go to the store
 
     def at(self, base_url: str) -> Self:
@@ -27,14 +27,18 @@ class Provider(Frozen):
         raise NotImplementedError
 
     def endpoints(self) -> tuple[str, ...]:
-        """Return the URLs that hand out tokens: no route ever reaches them."""
+        """Return the URLs that hand out tokens, as globs: no route ever reaches them."""
         return ()
 
 
 class InteractiveProvider(Provider):
     """A provider whose tokens need a human at a browser."""
 
-    interactive: ClassVar[bool] = True
+    def acquire(self, previous: Token | None) -> TokenFlow:
+        """Raise `LoginRequired`: a rejected token is dead, and only a human gets another."""
+        yield from ()
+        why = "nobody has signed in yet" if previous is None else "the token was rejected"
+        raise LoginRequired(why, fix="sidekey login {upstream}")
 
     def begin(self, callback: str, state: str) -> LoginFlow:
         """Start a sign-in that returns to the URL `callback`; `state` is fresh and random."""

@@ -11,10 +11,8 @@ from urllib.parse import quote, urlencode
 from proxy.credentials.providers.answers import pick, printable, read_object, token_at
 from proxy.credentials.providers.base import InteractiveProvider
 from proxy.credentials.token import Login, LoginFlow, Token, TokenFlow, TokenRequest
-from proxy.errors import LoginPending, LoginRequired
+from proxy.errors import LoginPending
 from proxy.notation import BaseUrl, Url, origin_of
-
-LOGIN = "sidekey login {upstream}"
 
 
 class MiAuth(InteractiveProvider):
@@ -30,13 +28,7 @@ class MiAuth(InteractiveProvider):
         return self.model_copy(update={"server": self.server or origin_of(base_url)})
 
     def endpoints(self) -> tuple[str, ...]:
-        return (f"{self.server}/api/miauth/gen-token",)
-
-    def acquire(self, previous: Token | None) -> TokenFlow:
-        """Raise `LoginRequired`: a rejected token is dead, and only a human gets another."""
-        yield from ()
-        why = "nobody has signed in yet" if previous is None else "the token was rejected"
-        raise LoginRequired(f"{why}: Misskey asks a human for a token", fix=LOGIN)
+        return (f"{self.server}/api/miauth/gen-token", f"{self.server}/api/miauth/*/check")
 
     def begin(self, callback: str, state: str) -> LoginFlow:
         yield from ()

@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from proxy.credentials.providers.answers import parse, pick, read_object, token_at
 from proxy.credentials.providers.base import InteractiveProvider
-from proxy.credentials.providers.miauth import LOGIN, user_of
+from proxy.credentials.providers.miauth import user_of
 from proxy.credentials.secret import Secret
 from proxy.credentials.token import (
     Login,
@@ -21,7 +21,7 @@ from proxy.credentials.token import (
     TokenFlow,
     TokenRequest,
 )
-from proxy.errors import LoginPending, LoginRequired, TokenEndpointUnreachable
+from proxy.errors import LoginPending, TokenEndpointUnreachable
 from proxy.notation import BaseUrl, check_url, origin_of
 
 
@@ -40,12 +40,6 @@ class MisskeyApp(InteractiveProvider):
             f"{self.server}/api/auth/session/generate",
             f"{self.server}/api/auth/session/userkey",
         )
-
-    def acquire(self, previous: Token | None) -> TokenFlow:
-        """Raise `LoginRequired`: a rejected token is dead, and only a human gets another."""
-        yield from ()
-        why = "nobody has signed in yet" if previous is None else "the token was rejected"
-        raise LoginRequired(f"{why}: Misskey asks a human for a token", fix=LOGIN)
 
     def begin(self, callback: str, state: str) -> LoginFlow:
         response = yield self._request("generate", {})

@@ -19,7 +19,7 @@ from proxy.credentials.providers import OAuth2ClientCredentials
 from proxy.credentials.providers.answers import expiry, moment, parse, pick, printable
 from proxy.credentials.secret import Secret
 from proxy.credentials.token import Token, TokenFlow, TokenRequest, TokenResponse, without_query
-from proxy.errors import GrantRejected, SidekeyError, TokenEndpointUnreachable
+from proxy.errors import AnswerUnusable, GrantRejected, SidekeyError, TokenEndpointUnreachable
 
 SECRET = "canary-client-secret"
 SECRETS = (SECRET, base64.b64encode(f"me:{SECRET}".encode()).decode())
@@ -66,7 +66,7 @@ def test_fields_that_are_empty_or_unknown_are_no_error() -> None:
 
 def test_a_token_of_16_kib_is_taken_and_a_longer_one_is_not() -> None:
     assert token_of({"access_token": "t" * 16 * 1024})
-    error_of(answer({"access_token": "t" * (16 * 1024 + 1)}), TokenEndpointUnreachable)
+    error_of(answer({"access_token": "t" * (16 * 1024 + 1)}), AnswerUnusable)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_token_of_16_kib_is_taken_and_a_longer_one_is_not() -> None:
     ["a\nb", "a\r\nX-Evil: 1", "a b", "a\0", "tökén", "\u2028", "a\x7f", "", 1, None, ["t"]],
 )
 def test_a_token_that_could_break_out_of_a_header_field_is_no_token(token: Any) -> None:
-    error = error_of(answer({"access_token": token}), TokenEndpointUnreachable)
+    error = error_of(answer({"access_token": token}), AnswerUnusable)
     assert "'access_token'" in error.detail
     assert "Evil" not in error.detail
 

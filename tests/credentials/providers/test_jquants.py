@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from proxy.credentials.providers import JQuants
 from proxy.credentials.secret import Secret
 from proxy.credentials.token import Token, TokenRequest
-from proxy.errors import GrantRejected, LoginRequired, TokenEndpointUnreachable
+from proxy.errors import AnswerUnusable, GrantRejected, LoginRequired, TokenEndpointUnreachable
 
 BASE = "https://api.jquants.com/v1"
 PASSWORD = {"mailaddress": "me@example.com", "password": 'canary-"pässwörd"'}
@@ -142,8 +142,13 @@ def test_a_server_in_trouble_is_no_reason_to_sign_in(status: int) -> None:
     play_to_error(BOTH.acquire(PREVIOUS), TokenEndpointUnreachable, DEAD, DEAD, trouble)
 
 
-@pytest.mark.parametrize("content", [{}, {"idToken": None}, {"idToken": "a\nb"}, [], b"<html>"])
+@pytest.mark.parametrize("content", [{}, {"idToken": None}, {"idToken": "a\nb"}])
 def test_an_answer_without_id_token_is_no_reason_to_sign_in(content: Any) -> None:
+    play_to_error(BOTH.acquire(PREVIOUS), AnswerUnusable, answer(content))
+
+
+@pytest.mark.parametrize("content", [[], b"<html>"])
+def test_an_answer_that_is_no_object_is_no_reason_to_sign_in(content: Any) -> None:
     play_to_error(BOTH.acquire(PREVIOUS), TokenEndpointUnreachable, answer(content))
 
 

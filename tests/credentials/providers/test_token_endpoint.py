@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from proxy.credentials.providers import TokenEndpoint
 from proxy.credentials.secret import Secret
 from proxy.credentials.token import Token, TokenRequest
-from proxy.errors import GrantRejected, TokenEndpointUnreachable
+from proxy.errors import AnswerUnusable, GrantRejected, TokenEndpointUnreachable
 
 URL = "https://api.example.com/auth/v1/tokens"
 JSON = {"Content-Type": "application/json"}
@@ -196,9 +196,10 @@ def test_a_refused_secret_is_asked_about_once() -> None:
     play_to_error(PORTAL.acquire(PREVIOUS), GrantRejected, refused, refused)
 
 
-@pytest.mark.parametrize("content", [b"<html>", {}, {"accessToken": "a\nb"}])
+@pytest.mark.parametrize("content", [{}, {"accessToken": "a\nb"}])
 def test_a_renewal_that_makes_no_sense_is_no_reason_to_begin_again(content: Any) -> None:
-    play_to_error(PORTAL.acquire(PREVIOUS), TokenEndpointUnreachable, answer(content))
+    play_to_error(PORTAL.acquire(PREVIOUS), AnswerUnusable, answer(content))
+    play_to_error(PORTAL.acquire(PREVIOUS), TokenEndpointUnreachable, answer(b"<html>"))
 
 
 def test_an_endpoint_in_trouble_is_no_reason_to_begin_again() -> None:
@@ -209,7 +210,7 @@ def test_an_endpoint_in_trouble_is_no_reason_to_begin_again() -> None:
 
 def test_a_refresh_token_may_not_break_out_either() -> None:
     broken = answer({"accessToken": "access-2", "refreshToken": "a\r\nb"})
-    play_to_error(PORTAL.acquire(PREVIOUS), TokenEndpointUnreachable, broken)
+    play_to_error(PORTAL.acquire(PREVIOUS), AnswerUnusable, broken)
 
 
 def test_a_renewal_may_use_the_old_token_in_every_place() -> None:
