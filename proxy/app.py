@@ -145,10 +145,11 @@ async def _drain(runners: list[web.ServerRunner]) -> None:
 
 
 def _listener(sock: socket.socket, upstream: str | None, settings: Settings) -> Listener:
-    own_names = [f"{name}{OWN_HOST_SUFFIX}" for name in settings.upstreams]
+    served = settings.upstreams if upstream is None else [upstream]
+    own_names = [f"{name}{OWN_HOST_SUFFIX}" for name in served]
     names = [*LOOPBACK_NAMES, *settings.listen.allowed_hosts, *own_names]
     if settings.listen.host not in WILDCARDS:
-        names.append(settings.listen.host)
+        names.append(_in_url(settings.listen.host))
     port = None if sock.family == socket.AF_UNIX else sock.getsockname()[1]
     return Listener(port, frozenset(name.lower() for name in names), upstream)
 
@@ -162,10 +163,13 @@ def _bind(listen: Listen, stack: AsyncExitStack) -> socket.socket:
 def _bind_tcp(host: str, port: int, stack: AsyncExitStack) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        sock = socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
+        sock = socket.create_server(
+            (host, port), family=family, backlog=1024, dualstack_ipv6=host == "::"
+        )
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no host name"
         raise ListenError(
-            f"cannot listen on {host}:{port}: {error.strerror}",
+            f"cannot listen on {_in_url(host)}:{port}: {why}",
             fix="choose another port (--port 0 takes a free one), or stop what listens there",
         ) from None
     stack.callback(sock.close)
@@ -210,7 +214,12 @@ def _address(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     if host in WILDCARDS:  # shown as something that a client can call
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{_in_url(host)}:{port}"
+
+
+def _in_url(host: str) -> str:
+    """Return a host as it stands in a URL and in a Host field: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 async def _watch(sources: Mapping[str, Source]) -> None:

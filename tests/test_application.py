@@ -95,3 +95,33 @@ async def test_a_taken_port_is_an_error_with_a_way_out(tmp_path: Path) -> None:
             async with sidekey(tmp_path, NOWHERE, environ=ENVIRON, beginning=taken):
                 pass
     assert "--port 0" in str(caught.value.fix)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_both_families_reach_a_proxy_on_all_addresses(tmp_path: Path) -> None:
+    beginning = "listen: {host: '::', port: 0}\nstore: {type: memory}\n"
+    async with (
+        sidekey(tmp_path, NOWHERE, environ=ENVIRON, beginning=beginning) as proxy,
+        httpx.AsyncClient() as client,
+    ):
+        for host in ("127.0.0.1", "[::1]"):
+            answer = await client.get(f"http://{host}:{proxy.port}/_sidekey/healthz")
+            assert answer.status_code == 200
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_an_ipv6_address_is_a_name_of_its_listener(tmp_path: Path) -> None:
+    beginning = "listen: {host: '::1', port: 0}\nstore: {type: memory}\n"
+    async with (
+        sidekey(tmp_path, NOWHERE, environ=ENVIRON, beginning=beginning) as proxy,
+        httpx.AsyncClient() as client,
+    ):
+        assert proxy.address.startswith("http://[::1]:")
+        assert (await client.get(f"{proxy.address}/_sidekey/healthz")).status_code == 200
+
+
+async def test_a_host_that_is_no_name_is_an_error_in_words(tmp_path: Path) -> None:
+    beginning = "listen: {host: a..b, port: 0}\nstore: {type: memory}\n"
+    with pytest.raises(ListenError, match="no host name"):
+        async with sidekey(tmp_path, NOWHERE, environ=ENVIRON, beginning=beginning):
+            pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 import time
 import webbrowser
 from typing import Annotated
@@ -27,7 +28,9 @@ def command(
     name: NameArgument,
     config: ConfigOption = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the URL.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the approval.")] = TIMEOUT,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds to wait for the approval.")
+    ] = TIMEOUT,
 ) -> None:
     """Sign in to an upstream that asks a human."""
     loaded = load_config(config)
@@ -48,7 +51,8 @@ async def _login(loaded: Loaded, name: str, *, open_browser: bool, wait: float) 
             nonlocal countdown
             say(f"Open this page and approve the request:\n\n  {url}\n")
             if open_browser:
-                webbrowser.open(url)
+                # A browser of the terminal would hold up the callback that it is to call.
+                threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
             if sys.stderr.isatty():
                 countdown = asyncio.create_task(_count_down(wait))
 

@@ -12,7 +12,9 @@ from proxy.credentials.secret import Secret
 
 # Free fields of token requests have no type that tells; their names do.
 _FREE_FIELDS = {"request", "renewal", "extra_params"}
-_SECRET_NAME = re.compile(r"(secret|password|passphrase|api[-_]?key|token)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(secret|password|passwd|pwd|passphrase|api[-_]?key|token|authorization)$", re.IGNORECASE
+)
 
 
 def literal_secrets(

@@ -79,7 +79,7 @@ async def _approved(
             return await asking(login.finish())
         except (LoginPending, TokenEndpointError) as error:
             left = deadline - loop.time()
-            if left <= 0:
+            if not left > 0:  # no number is never reached
                 raise _too_late(error, wait) from None
         returned.clear()
         try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
-from proxy.config.models import AccessRule, LocalAnswer, Upstream
+from proxy.config.models import LocalAnswer, Upstream
 from proxy.credentials.providers import Provider
 from proxy.errors import NotAllowed
 from proxy.gateway.target import INSPECTIONS
@@ -22,10 +23,13 @@ class Access:
     def __init__(self, settings: Upstream, provider: Provider) -> None:
         self._settings = settings
         origin = origin_of(settings.base_url)
-        self._token_endpoints = frozenset(
+        self._token_endpoints = tuple(
             _squeezed(urlsplit(url).path).lower()
             for url in provider.endpoints()
             if origin_of(url) == origin
+        )
+        self._deny = tuple(
+            (rule.methods, tuple(glob.lower() for glob in rule.paths)) for rule in settings.deny
         )
 
     def local_answer(self, method: str, path: str) -> LocalAnswer | None:
@@ -37,27 +41,28 @@ class Access:
 
     def check(self, method: str, path: str) -> None:
         """Raise `NotAllowed` for a token endpoint, a denied request, or one that no rule allows."""
-        squeezed = _squeezed(path)
-        if squeezed.lower() in self._token_endpoints:
+        readings = (path.lower(), _squeezed(path).lower())
+        if matches(readings[1], self._token_endpoints):
             raise NotAllowed("token endpoints are never reachable through a route")
-        deny = self._settings.deny
-        if any(_applies(rule, method, way) for rule in deny for way in (path, squeezed)):
-            raise NotAllowed("a deny rule of this upstream stands against the request")
+        for methods, paths in self._deny:
+            if any(_applies(methods, paths, method, reading) for reading in readings):
+                raise NotAllowed("a deny rule of this upstream stands against the request")
         allow = self._settings.allow
-        if allow and not any(_applies(rule, method, path) for rule in allow):
+        if allow and not any(_applies(rule.methods, rule.paths, method, path) for rule in allow):
             raise NotAllowed("no allow rule of this upstream covers the request")
 
 
-def _applies(rule: AccessRule, method: str, path: str) -> bool:
-    if rule.methods and method not in rule.methods:
+def _applies(methods: Sequence[str], paths: Sequence[str], method: str, path: str) -> bool:
+    if methods and method not in methods:
         return False
-    return not rule.paths or matches(path, rule.paths)
+    return not paths or matches(path, paths)
 
 
 def _squeezed(path: str) -> str:
     """Return the path as a lenient server may read it.
 
     Decoded more than once, without parameters (Tomcat), empty segments (nginx) and last slash.
+    Deny rules are compared with this reading too, and without regard to case (IIS).
     """
     for _ in range(INSPECTIONS):
         path = unquote(path)

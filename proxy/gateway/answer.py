@@ -7,7 +7,7 @@ from typing import Self
 from aiohttp import web
 
 from proxy.errors import CredentialExhausted, UpstreamUnreachable
-from proxy.gateway.fields import response_fields, sendable
+from proxy.gateway.fields import as_utf8, response_fields, sendable
 from proxy.gateway.problems import ERROR_FIELD
 from proxy.gateway.upstream import UpstreamResponse
 from proxy.gateway.websocket import HANDSHAKE, join, wants_websocket
@@ -25,7 +25,7 @@ class ForwardedResponse(web.StreamResponse):
             headers.update(HANDSHAKE)
         if rejected:
             headers[ERROR_FIELD] = CredentialExhausted.slug
-        reason = answer.reason if sendable(answer.reason) else ""
+        reason = as_utf8(answer.reason) if sendable(answer.reason) else ""
         return cls(status=answer.status, reason=reason, headers=headers)
 
     async def _prepare_headers(self) -> None:

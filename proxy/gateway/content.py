@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 
 from aiohttp import web
 
@@ -43,7 +44,7 @@ class ClientContent:
                 raise too_large
         return bytes(content)
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield the content: what was kept of it first, then the rest from the client."""
         async with self._turn:
             if self._kept:
@@ -82,16 +83,17 @@ class ClientContent:
 
 
 async def filtered(
-    chunks: AsyncIterator[bytes], filters: tuple[Callable[[], ContentFilter], ...]
-) -> AsyncIterator[bytes]:
+    chunks: AsyncGenerator[bytes, None], filters: tuple[Callable[[], ContentFilter], ...]
+) -> AsyncGenerator[bytes, None]:
     """Yield `chunks` after they went through fresh filters."""
     stages = [begin() for begin in filters]
-    async for chunk in chunks:
-        passed = chunk
-        for stage in stages:
-            passed = stage.feed(passed)
-        if passed:
-            yield passed
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            passed = chunk
+            for stage in stages:
+                passed = stage.feed(passed)
+            if passed:
+                yield passed
     rest = b""
     for stage in stages:
         rest = (stage.feed(rest) if rest else b"") + stage.finish()

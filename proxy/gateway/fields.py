@@ -25,6 +25,8 @@ FROM_BROWSERS = frozenset({"origin", "referer"})
 ABOUT_THE_CLIENT = frozenset({"forwarded", "via", "x-real-ip", "x-original-url", "x-rewrite-url"})
 CREDENTIALS = frozenset({"authorization", "cookie"})  # cookies: one origin serves every upstream
 TO_BROWSERS = frozenset({"set-cookie", "set-cookie2", "timing-allow-origin"})
+READABLE_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "identity"})
+_CONTROLS = frozenset(map(chr, range(32))) - {"\t"} | {"\x7f"}
 OURS = frozenset({"sidekey-error"})  # tells our answers from the upstream's, so only we may set it
 PROTECTED = frozenset(  # a client that lists these in Connection must not make them vanish
     {"authorization", "cache-control", "content-length", "content-type", "cookie", "host"}
@@ -42,12 +44,27 @@ def request_fields(received: CIMultiDictProxy[str], *, keep_credentials: bool) -
         dropped |= CREDENTIALS
     spelling: dict[str, str] = {}
     return CIMultiDict(
-        (spelling.setdefault(name.lower(), name), value)
+        (spelling.setdefault(name.lower(), name), as_utf8(value))
         for name, value in received.items()
         if name.lower() not in dropped
         and not name.lower().startswith(("sec-fetch-", "x-forwarded-"))
         and sendable(value)
     )
+
+
+def without_unreadable_codings(fields: CIMultiDict[str]) -> CIMultiDict[str]:
+    """Return the fields with only those content codings accepted that we can look into."""
+    if "Accept-Encoding" not in fields:
+        return fields
+    asked = ",".join(fields.getall("Accept-Encoding")).split(",")
+    kept = [coding.strip() for coding in asked if _coding_name(coding) in READABLE_CODINGS]
+    changed = fields.copy()
+    changed["Accept-Encoding"] = ", ".join(kept) or "identity"
+    return changed
+
+
+def _coding_name(coding: str) -> str:
+    return coding.partition(";")[0].strip().lower()
 
 
 def response_fields(received: MultiMapping[str]) -> CIMultiDict[str]:
@@ -58,7 +75,7 @@ def response_fields(received: MultiMapping[str]) -> CIMultiDict[str]:
     """
     dropped = HOP_BY_HOP | TO_BROWSERS | OURS | _nominated(received)
     return CIMultiDict(
-        (name, value)
+        (name, as_utf8(value))
         for name, value in received.items()
         if name.lower() not in dropped
         and not name.lower().startswith("access-control-")
@@ -78,10 +95,17 @@ def _all(received: MultiMapping[str], name: str) -> Iterable[str]:
 
 def sendable(value: str) -> bool:
     """Tell whether a value or reason phrase can be written: control bytes mis-frame a message."""
-    return not any(_unwritable(character) for character in value)
+    return _CONTROLS.isdisjoint(value)
 
 
-def _unwritable(character: str) -> bool:
-    if character < " ":
-        return character != "\t"
-    return character == "\x7f" or "\ud800" <= character <= "\udfff"
+def as_utf8(value: str) -> str:
+    """Return a value that aiohttp can write.
+
+    It reads fields as UTF-8 and writes nothing else; other bytes are taken for Latin-1, as RFC 9110
+    5.5 remembers them, so that the file name in a Content-Disposition survives.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode(errors="surrogateescape").decode("latin-1")
+    return value

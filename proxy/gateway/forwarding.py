@@ -14,18 +14,27 @@ from proxy.events import Observer, RequestAborted, RequestForwarded
 from proxy.gateway.access import Access, content_of
 from proxy.gateway.answer import ForwardedResponse, pass_on
 from proxy.gateway.content import ClientContent
-from proxy.gateway.fields import request_fields
+from proxy.gateway.fields import request_fields, without_unreadable_codings
 from proxy.gateway.target import Target
 from proxy.gateway.upstream import UpstreamConnections, UpstreamResponse
 from proxy.gateway.websocket import HANDSHAKE, wants_websocket
 from proxy.injection import (
+    Injector,
+    OutgoingRequest,
     content_limit,
     credentials_present,
     inject,
     needs_token,
     strip_credentials,
 )
-from proxy.injection.request import OutgoingRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The client's request, stripped, and the rules that are yet to be applied to it."""
+
+    request: OutgoingRequest
+    rules: tuple[Injector, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,38 +98,44 @@ class Forwarding:
 
     async def _prepare(
         self, request: web.BaseRequest, target: Target, content: ClientContent
-    ) -> OutgoingRequest:
+    ) -> Prepared:
         """Strip first, so that nothing that the client sends can undo what is injected last."""
-        passes = self._settings.client_credential == "pass"
-        headers = request_fields(request.headers, keep_credentials=passes)
-        if wants_websocket(request.headers):
-            headers.update(HANDSHAKE)
-        outgoing = OutgoingRequest(
+        received = OutgoingRequest(
             method=request.method,
             base=self._upstream.base_path,
             path=target.path,
             query=target.query,
-            headers=headers,
+            headers=CIMultiDict(request.headers),
             has_content=content.exists,
         )
-        received = outgoing.with_headers(CIMultiDict(request.headers))
-        if self._settings.client_credential == "reject" and self._has_credential(received):
-            raise NotAllowed("the client sent a credential of its own, and this upstream has one")
-        if not self._passes(outgoing):
-            outgoing = strip_credentials(outgoing, self._settings.inject)
-            limit = content_limit(outgoing, self._settings.inject)
-            if limit is not None:
-                outgoing = outgoing.with_content(await content.read(limit))
-        return outgoing
+        rules = self._rules_for(received)
+        headers = request_fields(request.headers, keep_credentials=rules != self._settings.inject)
+        if any(rule.contains is not None for rule in self._settings.reject_on):
+            headers = without_unreadable_codings(headers)
+        if wants_websocket(request.headers):
+            headers.update(HANDSHAKE)
+        outgoing = strip_credentials(received.with_headers(headers), rules)
+        limit = content_limit(outgoing, rules)
+        if limit is not None:
+            outgoing = outgoing.with_content(await content.read(limit))
+        return Prepared(outgoing, rules)
 
-    async def _exchange(self, outgoing: OutgoingRequest, content: ClientContent) -> Exchanged:
+    def _rules_for(self, received: OutgoingRequest) -> tuple[Injector, ...]:
+        """Return the rules to apply: without ours if the client's own credential goes through."""
+        rules = self._settings.inject
+        policy = self._settings.client_credential
+        if policy == "replace" or not credentials_present(received, rules):
+            return rules
+        if policy == "reject":
+            raise NotAllowed("the client sent a credential of its own, and this upstream has one")
+        return tuple(rule for rule in rules if not rule.uses_token)
+
+    async def _exchange(self, prepared: Prepared, content: ClientContent) -> Exchanged:
         """Send with the current token; after one rejection renew it and send once more."""
-        if self._passes(outgoing):
-            return Exchanged(await self._upstream.send(outgoing, content))
-        if not needs_token(outgoing, self._settings.inject):
-            return Exchanged(await self._inject_and_send(outgoing, None, content))
+        if not needs_token(prepared.request, prepared.rules):
+            return Exchanged(await self._inject_and_send(prepared, None, content))
         token = await self._source.token()
-        response = await self._inject_and_send(outgoing, token, content)
+        response = await self._inject_and_send(prepared, token, content)
         if not await response.is_rejection(self._settings.reject_on):
             return Exchanged(response)
         try:
@@ -131,7 +146,7 @@ class Forwarding:
         if fresh is None or not content.replayable:  # the first sending went on meanwhile
             return Exchanged(response, rejected=True)
         await response.close()
-        response = await self._inject_and_send(outgoing, fresh, content)
+        response = await self._inject_and_send(prepared, fresh, content)
         rejected = await response.is_rejection(self._settings.reject_on)
         return Exchanged(response, replayed=True, rejected=rejected)
 
@@ -147,17 +162,10 @@ class Forwarding:
         return fresh if fresh.value != rejected.value else None
 
     async def _inject_and_send(
-        self, outgoing: OutgoingRequest, token: Token | None, content: ClientContent
+        self, prepared: Prepared, token: Token | None, content: ClientContent
     ) -> UpstreamResponse:
         value = token.value if token is not None else None
-        return await self._upstream.send(inject(outgoing, self._settings.inject, value), content)
-
-    def _has_credential(self, outgoing: OutgoingRequest) -> bool:
-        return credentials_present(outgoing, self._settings.inject)
-
-    def _passes(self, outgoing: OutgoingRequest) -> bool:
-        """Tell whether the client's own credential goes through in place of ours."""
-        return self._settings.client_credential == "pass" and self._has_credential(outgoing)
+        return await self._upstream.send(inject(prepared.request, prepared.rules, value), content)
 
     def _abort(
         self, request: web.BaseRequest, forwarded: RequestForwarded, error: Exception

@@ -13,12 +13,11 @@ from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.guard import Listener, check_framing, check_host, check_site
 from proxy.gateway.problems import problem
 from proxy.gateway.target import Target, parse, split_prefix
+from proxy.observe.pages import Page
 
 OWN_PREFIX = "_sidekey"
 OWN_HOST_SUFFIX = ".localhost"
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})  # TRACE would echo the credential
-
-Page = Callable[[], Awaitable[web.Response]]
 
 
 class Gateway:
@@ -92,10 +91,15 @@ class Gateway:
                 request_id=request_id,
                 upstream=error.upstream,
                 method=request.method,
-                path="" if isinstance(error, BadTarget) else request.raw_path.partition("?")[0],
+                path="" if isinstance(error, BadTarget) else _path_of(request.raw_path),
                 status=error.status,
                 slug=error.slug,
                 detail=error.detail,
             )
         )
         return problem(error, request_id)
+
+
+def _path_of(raw: str) -> str:
+    """Return the path of a target, nothing of an absolute one: it may hold `user:password@`."""
+    return raw.partition("?")[0] if raw.startswith("/") else ""

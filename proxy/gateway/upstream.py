@@ -19,6 +19,7 @@ from proxy.credentials.exchange import why_unreachable
 from proxy.credentials.source import Source
 from proxy.errors import SidekeyError, UpstreamTimeout, UpstreamUnreachable
 from proxy.gateway.content import ClientContent, filtered
+from proxy.gateway.fields import READABLE_CODINGS
 from proxy.injection.request import OutgoingRequest
 from proxy.notation import origin_of
 
@@ -90,12 +91,12 @@ class UpstreamResponse:
 
 def _inflated(content: bytes, headers: CIMultiDictProxy[str]) -> bytes:
     """Return the beginning of the content without its coding, as far as it can be read."""
-    if headers.get("Content-Encoding", "").lower() not in ("gzip", "x-gzip", "deflate"):
+    if headers.get("Content-Encoding", "identity").lower() not in READABLE_CODINGS - {"identity"}:
         return content
-    try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(content, PEEK_LIMIT)
-    except zlib.error:
-        return b""
+    for wbits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # gzip or zlib; some send bare deflate
+        with contextlib.suppress(zlib.error):
+            return zlib.decompressobj(wbits).decompress(content, PEEK_LIMIT)
+    return b""
 
 
 class UpstreamConnections:
@@ -172,12 +173,13 @@ def _in_pieces(content: bytes | None) -> io.BytesIO | None:
 
 
 async def _watched(
-    chunks: AsyncIterator[bytes], content: ClientContent
+    chunks: AsyncGenerator[bytes, None], content: ClientContent
 ) -> AsyncGenerator[bytes, None]:
     """Yield `chunks`, and note our own error: aiohttp reports it as a broken connection."""
     try:
-        async for chunk in chunks:
-            yield chunk
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
     except SidekeyError as error:
         content.failure = error
         raise

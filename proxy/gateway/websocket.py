@@ -15,6 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from proxy.errors import UpstreamUnreachable
 from proxy.gateway.upstream import UpstreamResponse
 
+FLUSH = 5.0  # seconds for the one who stays to read what the one who left had sent
 HANDSHAKE = CIMultiDict([("Connection", "Upgrade"), ("Upgrade", "websocket")])
 
 
@@ -98,8 +99,10 @@ async def join(request: web.BaseRequest, answer: UpstreamResponse) -> None:
         end.transport.set_protocol(end)
     upstream_end.transport.write(from_client.received)
     client_end.transport.write(from_upstream.received)
+    ends = {client_end.closed, upstream_end.closed}
     try:
-        await asyncio.wait({client_end.closed, upstream_end.closed})
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, timeout=FLUSH)
     finally:
         for end in (client_end, upstream_end):
-            end.transport.close()
+            end.transport.abort()

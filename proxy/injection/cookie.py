@@ -14,23 +14,22 @@ from proxy.injection.rule import FieldName, Injector, sendable
 class Cookie(Injector):
     """Sets one cookie, in place of every cookie of that name that the client sent.
 
-    The client's other cookies stay, in one field: RFC 6265 5.4 allows no second one.
+    Other cookies that are left in the request stay, in one field: RFC 6265 5.4 allows no second.
     """
 
     place: Literal["cookie"] = Field(alias="in")
     name: FieldName
 
     def strip(self, request: OutgoingRequest) -> OutgoingRequest:
-        if not self.present(request):
+        pairs = _pairs(request.headers.getall("Cookie", []))
+        kept = [pair for pair in pairs if _name(pair) != self.name]
+        if kept == pairs:
             return request
-        fields = request.headers.getall("Cookie")
-        kept = [pair for pair in _pairs(fields) if _name(pair) != self.name]
         return request.with_headers(_with_cookies(request.headers, kept))
 
     def present(self, request: OutgoingRequest) -> bool:
-        return any(
-            _name(pair) == self.name for pair in _pairs(request.headers.getall("Cookie", []))
-        )
+        pairs = _pairs(request.headers.getall("Cookie", []))
+        return any(_name(pair) == self.name and pair.partition("=")[2] for pair in pairs)
 
     def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:
         own = f"{self.name}={sendable(value, 'cookie', excluded=';')}"

@@ -38,7 +38,9 @@ class Header(Injector):
 
     def present(self, request: OutgoingRequest) -> bool:
         slot = _folded(self.name)
-        return any(_folded(name) == slot for name in request.headers)
+        return any(
+            _folded(name) == slot and value.strip() for name, value in request.headers.items()
+        )
 
     def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:
         headers = request.headers.copy()

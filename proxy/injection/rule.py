@@ -79,7 +79,7 @@ class Injector(Frozen):
         return request
 
     def present(self, request: OutgoingRequest) -> bool:
-        """Tell whether the client sent something in the place, as far as the head shows."""
+        """Tell whether the client sent a value in the place, as far as the head shows."""
         return False
 
     def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:

@@ -19,8 +19,8 @@ def without(text: str, name: str) -> str:
 
 
 def holds(text: str, name: str) -> bool:
-    """Tell whether `text` has a pair called `name`."""
-    return any(_is_called(pair, name) for pair in text.split("&"))
+    """Tell whether `text` has a pair called `name` with a value that is not empty."""
+    return any(_is_called(pair, name) and pair.partition("=")[2] for pair in text.split("&"))
 
 
 def pair(name: str, value: str) -> str:

@@ -161,7 +161,6 @@ async def test_a_certificate_that_nobody_trusts_is_502_and_gets_no_credential(
         response("500 Oops", b"canary"),
         response("503 Busy", b"", "Retry-After: 7"),
         response("200 OK", b"<html>canary</html>", "Content-Type: text/html"),
-        json_response("200 OK", b'{"canary": 1}'),
     ],
 )
 async def test_a_token_endpoint_without_a_usable_answer_is_502_with_retry_after(
@@ -332,3 +331,29 @@ async def test_a_failure_that_lasts_does_not_grow_with_every_request(tmp_path: P
         while trace is not None:
             frames, trace = frames + 1, trace.tb_next
     assert frames < 20
+
+
+async def test_an_answer_without_a_token_is_not_asked_for_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sign-in succeeded: a wrong path in the configuration must not sign in once a minute."""
+    issuer = Issuer(token_answer=json_response("200 OK", b'{"canary": 1}'))
+    async with (
+        answering(issuer) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
+    ):
+        answers = [await ask(proxy, "GET /r/a") for _ in range(5)]
+        for answer in answers:
+            check_problem(answer, 502, "grant-rejected")
+            assert "upstreams.r.provider" in answer.json()["fix"]
+        check_silence(proxy, caplog, *answers)
+    assert [request.target for request in upstream.requests] == ["/oauth/token"]
+
+
+async def test_the_password_in_an_absolute_target_reaches_no_event(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        answer = await ask(proxy, "GET http://me:canary@evil.example/a", host="evil.example")
+        assert answer.status == 421
+        check_silence(proxy, caplog, answer)

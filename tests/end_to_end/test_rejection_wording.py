@@ -34,12 +34,12 @@ REJECT_ON = "reject_on: [{status: %d, contains: token expired}]"
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
-@pytest.mark.parametrize("coding", ["", "gzip", "deflate"])
+@pytest.mark.parametrize("coding", ["", "gzip", "deflate", "bare deflate"])
 async def test_the_content_can_tell_a_rejection(tmp_path: Path, status: int, coding: str) -> None:
     """Surprise 10: a bad token is 401, 403, 400 or even 200, each with a text of its own."""
     text = b'{"error": "your token expired", "filler": "' + b"x" * 5000 + b'"}'
     content = coded(text, coding)
-    fields = (f"Content-Encoding: {coding}",) if coding else ()
+    fields = (f"Content-Encoding: {coding.split()[-1]}",) if coding else ()
     rejection = json_response(f"{status} Odd", content, *fields)
     issuer = Issuer(rejection=rejection, answer=first_time(OK, rejection))
     more = REJECT_ON % status
@@ -58,7 +58,21 @@ async def test_the_content_can_tell_a_rejection(tmp_path: Path, status: int, cod
 def coded(content: bytes, coding: str) -> bytes:
     if coding == "gzip":
         return gzip.compress(content)
+    if coding == "bare deflate":  # without the zlib wrapper that RFC 9110 8.4.1.2 asks for
+        return zlib.compress(content, wbits=-zlib.MAX_WBITS)
     return zlib.compress(content) if coding == "deflate" else content
+
+
+async def test_no_coding_is_asked_for_that_would_hide_a_rejection(tmp_path: Path) -> None:
+    async with (
+        answering(Issuer()) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin, more=REJECT_ON % 403)) as proxy,
+    ):
+        await ask(proxy, "GET /r/a", "Accept-Encoding: gzip;q=0.5, br, zstd", "accept-encoding: x")
+        await ask(proxy, "GET /r/a", "Accept-Encoding: br")
+        await ask(proxy, "GET /r/a")
+    sent = [request.field("Accept-Encoding") for request in upstream.requests[1:]]
+    assert sent == [["gzip;q=0.5"], ["identity"], []]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +162,12 @@ async def test_a_misskey_rejection_is_final_until_the_next_login(
             assert (await ask(proxy, path, JSON, content=b"{}")).status == 200
             misskey.revoke(proxy.source("misskey").current.value.reveal())  # type: ignore[union-attr]
             answers = [await ask(proxy, path, JSON, content=b"{}") for _ in range(5)]
-    assert misskey.calls["/api/i"] == 2
+            [status_now] = (await ask(proxy, "GET /_sidekey/status")).json()["upstreams"]
+            assert (await ask(proxy, "GET /_sidekey/readyz")).status == 503
+            assert misskey.calls["/api/i"] == 2
+            await sign_in(proxy, misskey)
+            assert (await ask(proxy, path, JSON, content=b"{}")).status == 200
+    assert (status_now["state"], status_now["fix"]) == ("login-required", "sidekey login misskey")
     for answer in answers:
         assert (answer.status, answer.field("Sidekey-Error")) == (503, ["login-required"])
         assert answer.json()["fix"] == "sidekey login misskey"

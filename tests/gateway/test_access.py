@@ -136,6 +136,7 @@ async def test_the_portals_token_calls_are_closed_to_clients(tmp_path: Path) -> 
         ("GET /r/v1//admin", 403),
         ("GET /r//v1/admin", 403),
         ("GET /r/v1/admin/", 403),
+        ("GET /r/v1/Admin", 403),
         ("GET /r/v1/admin;x", 403),
         ("GET /r/v1/%2561dmin", 403),
         ("POST /r/v1/write", 200),
@@ -169,4 +170,14 @@ async def test_a_local_answer_is_given_before_allow_and_deny(tmp_path: Path) -> 
         answer = await ask(proxy, "GET /r/ping")
         assert (answer.status, answer.json()) == (203, {"名": [1, None]})
         assert (await ask(proxy, "POST /r/ping")).status == 403
+    assert upstream.requests == []
+
+
+async def test_the_check_of_miauth_is_closed_without_the_preset_too(tmp_path: Path) -> None:
+    """It hands out a token to whoever knows the session."""
+    async with answering() as upstream:
+        upstreams = f"m:\n  base_url: {upstream.origin}\n  provider: {{type: miauth}}"
+        async with sidekey(tmp_path, upstreams) as proxy:
+            answer = await ask(proxy, "POST /m/api/miauth/0123-abc/check")
+    assert (answer.status, answer.field("Sidekey-Error")) == (403, ["not-allowed"])
     assert upstream.requests == []

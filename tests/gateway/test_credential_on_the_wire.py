@@ -187,3 +187,32 @@ async def test_a_rejected_credential_of_the_client_says_nothing_about_ours(tmp_p
         answer = await ask(proxy, "GET /r/a", "Authorization: Bearer of-the-client")
     assert (answer.status, answer.field("Sidekey-Error")) == (401, [])
     assert len(upstream.requests) == 1
+
+
+async def test_an_empty_credential_of_the_client_is_none(tmp_path: Path) -> None:
+    """A request never leaves without a credential: an empty one is none, whatever the policy."""
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more="client_credential: pass")) as proxy,
+    ):
+        await ask(proxy, "GET /r/a", "Authorization:")
+    assert upstream.requests[0].field("Authorization") == [BEARER]
+
+
+async def test_pass_keeps_fixed_values_and_the_clients_cookie(tmp_path: Path) -> None:
+    more = (
+        "client_credential: pass\n"
+        "inject:\n"
+        "- {in: cookie, name: session}\n"
+        "- {in: header, name: X-App, format: fixed}"
+    )
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
+    ):
+        await ask(proxy, "GET /r/a", "Cookie: a=1; session=mine", "X-App: theirs")
+        await ask(proxy, "GET /r/a", "Cookie: a=1")
+    assert [(r.field("Cookie"), r.field("X-App")) for r in upstream.requests] == [
+        (["a=1; session=mine"], ["fixed"]),
+        ([f"session={KEY}"], ["fixed"]),
+    ]

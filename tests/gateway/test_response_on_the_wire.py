@@ -200,3 +200,12 @@ async def test_an_unasked_switch_of_protocols_is_502(tmp_path: Path) -> None:
     sent = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
     answer = await answer_to(tmp_path, sent)
     assert (answer.status, answer.field("Sidekey-Error")) == (502, ["upstream-unreachable"])
+
+
+async def test_a_field_that_is_no_utf8_keeps_its_text(tmp_path: Path) -> None:
+    """Old servers name downloads in Latin-1; aiohttp can write UTF-8 only."""
+    sent = "HTTP/1.1 200 OK\r\nContent-Disposition: attachment; filename=café.txt\r\n".encode(
+        "latin-1"
+    )
+    answer = await answer_to(tmp_path, sent + b"Content-Length: 0\r\n\r\n")
+    assert answer.field("Content-Disposition") == ["attachment; filename=café.txt"]

@@ -152,3 +152,15 @@ async def test_an_http_1_0_client_gets_an_answer_without_chunks(tmp_path: Path) 
         request = f"GET /r/a HTTP/1.0\r\nHost: localhost:{proxy.port}\r\n\r\n"
         answer = await ask_raw(proxy, request.encode())
     assert (answer.content, answer.field("Transfer-Encoding")) == (b"ok", [])
+
+
+async def test_an_own_port_answers_to_no_other_upstreams_name(tmp_path: Path) -> None:
+    port = free_port()
+    async with answering() as upstream:
+        first = keyed(upstream.origin, name="first", more=f"port: {port}")
+        upstreams = first + "\n" + keyed(upstream.origin, name="second")
+        async with sidekey(tmp_path, upstreams), raw_client(port) as client:
+            await client.send(b"GET /a HTTP/1.1\r\nHost: second.localhost:%d\r\n\r\n" % port)
+            assert (await client.answer()).status == 421
+            await client.send(b"GET /a HTTP/1.1\r\nHost: first.localhost:%d\r\n\r\n" % port)
+            assert (await client.answer()).status == 200
