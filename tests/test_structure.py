@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import json
 import re
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +17,7 @@ import pytest
 from proxy import errors, events
 from proxy.credentials.providers import AnyProvider
 from proxy.errors import SidekeyError
-from proxy.observe.logs import event_name
+from proxy.observe.logs import configure, log_observer
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "proxy"
@@ -144,18 +148,44 @@ def test_every_error_stands_in_the_picture_of_the_module(error: type) -> None:
     [
         value
         for value in vars(events).values()
-        if isinstance(value, type) and value.__module__ == events.__name__
+        if isinstance(value, type)
+        and value is not events.Event
+        and value.__module__ == events.__name__
     ],
 )
-def test_every_event_has_a_name_in_the_log_and_a_text(event: type[events.Event]) -> None:
-    assert event.__doc__
-    assert re.fullmatch(r"[a-z]+(\.[a-z]+)*", event_name(event.__new__(event)))
+def test_every_event_is_logged_under_its_own_name(
+    event: type[events.Event], capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure(sys.stderr)
+    facts = {field.name: sample(str(field.type)) for field in dataclasses.fields(event)}
+    log_observer()(event(**facts))
+    line = json.loads(capfd.readouterr().err)
+    assert line["event"] == re.sub(r"(?<=.)([A-Z])", r".\1", event.__name__).lower()
+    assert facts.keys() <= line.keys()
+
+
+def sample(kind: str) -> object:
+    """A value of the type that an event's field has, and that says something."""
+    samples = {"int": 7, "float": 7.5, "bool": True, "tuple[str, ...]": ("a",)}
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    return samples.get(kind, moment if kind.startswith("datetime") else "said")
 
 
 def test_each_surprise_of_real_upstreams_is_named_by_a_test() -> None:
     """22 things that upstreams do and adapters stumble over; the list is in ARCHITECTURE.md."""
-    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
-    named = {int(number) for number in re.findall(r"[Ss]urprise[s_ ]+(\d+)", tests)}
-    for first, last in re.findall(r"[Ss]urprises (\d+) and (\d+)", tests):
-        named |= {int(first), int(last)}
+    named: set[int] = set()
+    for words in (
+        text for path in (ROOT / "tests").rglob("test_*.py") for text in named_by_tests(path)
+    ):
+        for found in re.findall(r"[Ss]urprises?[ _](\d+(?:(?:, | and |_and_)\d+)*)", words):
+            named |= {int(number) for number in re.findall(r"\d+", found)}
     assert named >= set(range(1, 23)), sorted(set(range(1, 23)) - named)
+
+
+def named_by_tests(path: Path) -> Iterator[str]:
+    """The name and the text of every test, no comment and no other function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
+            "test_"
+        ):
+            yield f"{node.name} {ast.get_docstring(node) or ''}"

@@ -40,13 +40,15 @@ def command(
 
 
 def _overrides(host: str | None, port: int | None, unix_socket: Path | None) -> dict[str, object]:
-    """Return the settings that options replace; an address that is given replaces a socket."""
-    address: dict[str, object] = {"listen.host": host, "listen.port": port}
-    given = {name: value for name, value in address.items() if value is not None}
-    if unix_socket is not None and given:
+    """Return the settings that options replace."""
+    options: dict[str, object] = {
+        "listen.host": host,
+        "listen.port": port,
+        "listen.unix_socket": unix_socket,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    if unix_socket is not None and len(given) > 1:
         raise ConfigError(["--unix-socket stands in place of --host and --port"])
-    if unix_socket is not None or given:
-        given["listen.unix_socket"] = unix_socket
     return given
 
 

@@ -162,3 +162,20 @@ def test_without_any_file_every_place_and_the_next_step_are_named(tmp_path):
         "config.example.yaml",
     ):
         assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("environ", "overrides"),
+    [({"SIDEKEY_PORT": "9"}, {}), ({"SIDEKEY_UNIX_SOCKET": "/b"}, {"listen.port": 9})],
+)
+def test_an_address_takes_the_place_of_a_socket_that_a_lower_level_names(
+    tmp_path, environ, overrides
+):
+    path = tmp_path / "sidekey.yaml"
+    path.write_text(
+        "listen: {unix_socket: /a}\n"
+        "upstreams:\n"
+        "  a: {base_url: https://a.example, provider: {type: miauth}}\n"
+    )
+    listen = load(path, environ=environ, overrides=overrides).settings.listen
+    assert (listen.unix_socket, listen.port) == (None, 9)
