@@ -39,10 +39,14 @@ HEAD_LIMIT = 32 * 1024  # bytes of the request line, and of one field
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The running proxy. `urls` are by upstream: where clients point their base URL."""
+    """The running proxy.
+
+    By upstream, `urls` are where clients point their base URL, `upstreams` where requests go.
+    """
 
     addresses: tuple[str, ...]
     urls: Mapping[str, str]
+    upstreams: Mapping[str, str]
     sources: Mapping[str, Source]
     exchange: Exchange
 
@@ -97,7 +101,8 @@ async def running(settings: Settings, *, store: Store, observe: Observer) -> Asy
         watching = asyncio.create_task(_watch(sources), name="watch the store")
         stack.push_async_callback(_cancelled, watching)
         observe(Listening(addresses, tuple(sources)))
-        yield Running(addresses, urls, sources, exchange)
+        base_urls = {name: upstream.base_url for name, upstream in settings.upstreams.items()}
+        yield Running(addresses, urls, base_urls, sources, exchange)
     observe(Stopped())
 
 
@@ -167,7 +172,7 @@ def _bind_tcp(host: str, port: int, stack: AsyncExitStack) -> socket.socket:
             (host, port), family=family, backlog=1024, dualstack_ipv6=host == "::"
         )
     except (OSError, UnicodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "that is no host name"
+        why = _reason(error)
         raise ListenError(
             f"cannot listen on {_in_url(host)}:{port}: {why}",
             fix="choose another port (--port 0 takes a free one), or stop what listens there",
@@ -186,7 +191,7 @@ def _bind_unix(path: Path, stack: AsyncExitStack) -> socket.socket:
         sock.bind(str(path))
     except OSError as error:
         raise ListenError(
-            f"cannot listen on {path}: {error.strerror or error}", fix="choose another path"
+            f"cannot listen on {path}: {_reason(error)}", fix="choose another path"
         ) from None
     finally:
         os.umask(mask)
@@ -215,6 +220,14 @@ def _address(sock: socket.socket) -> str:
     if host in WILDCARDS:  # shown as something that a client can call
         host = "127.0.0.1"
     return f"http://{_in_url(host)}:{port}"
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """Return the reason without the address, which asyncio and socket repeat in their own."""
+    if isinstance(error, UnicodeError):
+        return "that is no host name"
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else str(error.strerror or error)  # < 0: getaddrinfo
 
 
 def _in_url(host: str) -> str:

@@ -3,58 +3,26 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
-
-from proxy import __version__
-from proxy.cli import (
-    check,
-    demo,
-    health,
-    login,
-    logout,
-    presets,
-    run,
-    schema,
-    status,
-    token,
-)
-from proxy.cli.output import report
-from proxy.errors import SidekeyError
-
-app = typer.Typer(
-    name="sidekey",
-    help="Point any HTTP tool at localhost; sidekey gets, keeps and injects the right credential.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-    rich_markup_mode=None,
-)
-for module in (run, check, demo, login, logout, status, token, presets, schema, health):
-    app.command(module.__name__.rpartition(".")[2])(module.command)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"sidekey {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Options of sidekey itself."""
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line; every failure that sidekey knows ends in words and an exit code."""
     try:
+        sys.exit(_run())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _run() -> int:
+    """Import and run; the import takes long enough for somebody to press Ctrl-C."""
+    from proxy.cli.commands import app
+    from proxy.cli.output import report
+    from proxy.errors import SidekeyError
+
+    try:
         app(prog_name="sidekey")
     except SidekeyError as error:
-        sys.exit(report(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+        return report(error)
+    return 0

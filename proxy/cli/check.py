@@ -46,6 +46,7 @@ async def _acquired(source: Source) -> bool:
         if error.fix:
             say(f"{source.name}: {error.fix}")
         return False
-    until = f" until {token.expires_at:%Y-%m-%d %H:%M:%S} UTC" if token.expires_at else ""
-    print(f"{source.name}: ok, has a token{until}")
+    until = f" until {token.expires_at.isoformat(timespec='seconds')}" if token.expires_at else ""
+    kind = "a token" if source.provider.kept else "a key, which only a request can try"
+    print(f"{source.name}: ok, has {kind}{until}")
     return True

@@ -59,12 +59,15 @@ async def _stay() -> None:
             async with _proxy(demo, PORT, observe) as proxy:
                 await _show(proxy, stopped)
         except ListenError:  # another demo, or a proxy at work
+            say(f"port {PORT} is taken, so this demo uses another one")
             async with _proxy(demo, 0, observe) as proxy:
                 await _show(proxy, stopped)
 
 
 async def _show(proxy: Running, stopped: asyncio.Event) -> None:
-    say("The sandbox upstreams are ready. No line below holds a credential:\n")
+    say("Made-up upstreams, and where sidekey serves them:\n")
+    say(table([(f"  {proxy.urls[name]}/", "->", url) for name, url in proxy.upstreams.items()]))
+    say("\nNo line below holds a credential:\n")
     for sample in SAMPLES:
         print(f"curl '{proxy.urls[sample.upstream]}{sample.path}'{sample.curl}", flush=True)
     say("\nStop with Ctrl-C.")

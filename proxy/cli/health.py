@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from proxy.cli.local import ask
+from proxy.cli.local import address, ask
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import FAILED, say
 
@@ -13,6 +13,6 @@ def command(config: ConfigOption = None) -> None:
     """Exit 0 if the running proxy is alive."""
     settings = load_config(config).settings
     if ask(settings.listen, "/_sidekey/healthz", "status") != "ok":
-        say("sidekey: no proxy answers")
+        say(f"sidekey: no proxy answers at {address(settings.listen)}")
         raise typer.Exit(FAILED)
     print("ok")

@@ -42,6 +42,11 @@ def ask(listen: Listen, path: str, member: str) -> Any:
         connection.close()
 
 
+def address(listen: Listen) -> str:
+    """Return where `ask` asks, for a message."""
+    return str(listen.unix_socket or f"{listen.host}:{listen.port}")
+
+
 def _connection(listen: Listen) -> http.client.HTTPConnection:
     if listen.unix_socket is not None:
         return _UnixConnection(listen.unix_socket)

@@ -29,7 +29,7 @@ def command(
     config: ConfigOption = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the URL.")] = False,
     timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds to wait for the approval.")
+        float, typer.Option(min=0, help="Seconds to wait for the approval.")
     ] = TIMEOUT,
 ) -> None:
     """Sign in to an upstream that asks a human."""

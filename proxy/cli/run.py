@@ -32,7 +32,7 @@ def command(
 ) -> None:
     """Serve every upstream at http://127.0.0.1:8080/NAME/.
 
-    Ctrl-C and SIGTERM are how it is stopped: requests under way are finished, then it exits 0.
+    Ctrl-C and SIGTERM are how it is stopped: requests under way have 5 seconds, then it exits 0.
     """
     loaded = load_config(config, _overrides(host, port, unix_socket))
     logs.configure()
@@ -68,19 +68,19 @@ async def _serve(loaded: Loaded) -> None:
 
 async def banner(loaded: Loaded, proxy: Running) -> str:
     """Return what a person wants to see first: what is served where, and a line to paste."""
-    rows = [await _row(loaded, proxy, name) for name in loaded.settings.upstreams]
-    first = next(iter(loaded.settings.upstreams))
+    rows = [await _row(proxy, name) for name in proxy.upstreams]
+    first = next(iter(proxy.upstreams))
     return (
         f"sidekey {__version__}, {loaded.path}\n{table(rows)}\n"
         f"try:  curl -i {curl_url(proxy, first)}\nstop with Ctrl-C"
     )
 
 
-async def _row(loaded: Loaded, proxy: Running, name: str) -> tuple[str, ...]:
+async def _row(proxy: Running, name: str) -> tuple[str, ...]:
     """Return where an upstream is, and what has to be done before it can serve."""
     status = await status_of(proxy.sources[name])
     needed = "" if status.state in SERVING else f"first: {status.fix or status.error}"
-    return f"  {proxy.urls[name]}/", "->", loaded.settings.upstreams[name].base_url, needed
+    return f"  {proxy.urls[name]}/", "->", proxy.upstreams[name], needed
 
 
 def curl_url(proxy: Running, name: str) -> str:

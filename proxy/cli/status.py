@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from proxy.cli.credentials import sources_of
-from proxy.cli.local import ask
+from proxy.cli.local import address, ask
 from proxy.cli.options import ConfigOption, load_config
-from proxy.cli.output import FAILED, LOGIN_NEEDED, table
+from proxy.cli.output import FAILED, LOGIN_NEEDED, say, table
 from proxy.config import Loaded
 from proxy.observe.status import status_of
 
@@ -28,6 +28,9 @@ def command(
     """
     loaded = load_config(config)
     upstreams = ask(loaded.settings.listen, "/_sidekey/status", "upstreams")
+    if upstreams is not None and not _are_ours(upstreams, loaded):
+        say(f"the proxy at {address(loaded.settings.listen)} serves another configuration")
+        upstreams = None
     if upstreams is None:
         upstreams = asyncio.run(_stored(loaded))
     print(_as_json(upstreams) if as_json else _rendered(upstreams))
@@ -36,6 +39,10 @@ def command(
         raise typer.Exit(LOGIN_NEEDED)
     if "failed" in states:
         raise typer.Exit(FAILED)
+
+
+def _are_ours(upstreams: list[dict[str, Any]], loaded: Loaded) -> bool:
+    return {upstream["upstream"] for upstream in upstreams} == set(loaded.settings.upstreams)
 
 
 async def _stored(loaded: Loaded) -> list[dict[str, Any]]:

@@ -94,6 +94,8 @@ def why_unreachable(error: Exception) -> str:
     """Return why a connection failed, without the URL that aiohttp's own messages hold."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "its certificate cannot be trusted"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "it does not speak TLS as it should (is it an http:// address?)"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name cannot be resolved"
     if isinstance(error, aiohttp.ClientConnectorError):

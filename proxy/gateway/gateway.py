@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
 from proxy.errors import BadTarget, NotAllowed, SidekeyError, UnknownUpstream
-from proxy.events import Observer, RequestRefused
+from proxy.events import Observer, RequestAborted, RequestRefused
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.guard import Listener, check_framing, check_host, check_site
 from proxy.gateway.problems import problem
@@ -53,11 +54,17 @@ class Gateway:
             target = parse(request.raw_path)
             own = self._own_page(target)
             if own is not None:
+                _check_reading(request.method)
                 return await own()
             name, rest = self._route(listener, host, target)
             return await self._forwarding(name).forward(request, rest, request_id)
         except SidekeyError as error:
             return self._refuse(request, error, name, request_id)
+        except asyncio.CancelledError:
+            path = _path_of(request.raw_path)
+            why = "the client left, or the proxy stopped"
+            self._observe(RequestAborted(request_id, name or "", request.method, path, why))
+            raise
 
     def _own_page(self, target: Target) -> Page | None:
         prefix, rest = split_prefix(target)
@@ -98,6 +105,11 @@ class Gateway:
             )
         )
         return problem(error, request_id)
+
+
+def _check_reading(method: str) -> None:
+    if method not in ("GET", "HEAD"):
+        raise NotAllowed("sidekey's own pages are for reading")
 
 
 def _path_of(raw: str) -> str:

@@ -53,8 +53,8 @@ def check_host(headers: CIMultiDictProxy[str], listener: Listener) -> str:
     if not listener.answers_to(name, port):
         raise HostRefused(
             "the Host field names another server than this one",
-            fix="call http://127.0.0.1 with the port of sidekey, or add the name to"
-            " listen.allowed_hosts",
+            fix="call http://localhost, with the port of sidekey if it has one,"
+            " or add the name to listen.allowed_hosts",
         )
     return name
 

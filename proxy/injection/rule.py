@@ -15,6 +15,7 @@ from proxy.pathglob import PathGlob, matches
 
 PLACEHOLDER = "{token}"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PLACEHOLDERS = re.compile(r"\{\w+\}")
 _TOKEN_TEXT = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -23,6 +24,13 @@ def check_text(value: str) -> str:
     if _CONTROL.search(value):
         raise ValueError("control characters, such as line breaks, cannot be sent")
     return value
+
+
+def check_format(value: str) -> str:
+    """Return `value`, or raise `ValueError` if it has another placeholder than `{token}`."""
+    if set(_PLACEHOLDERS.findall(value)) - {PLACEHOLDER}:
+        raise ValueError("the only placeholder is {token}")
+    return check_text(value)
 
 
 def check_name(value: str) -> str:
@@ -50,7 +58,7 @@ class Injector(Frozen):
     secret of its own. `paths` are globs for the path at the upstream; none at all means every path.
     """
 
-    format: Annotated[str, AfterValidator(check_text)] = Field(default=PLACEHOLDER, repr=False)
+    format: Annotated[str, AfterValidator(check_format)] = Field(default=PLACEHOLDER, repr=False)
     paths: tuple[PathGlob, ...] = ()
 
     @property

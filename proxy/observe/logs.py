@@ -66,7 +66,8 @@ def log_observer(*, banner: bool = False) -> Observer:
     def observe(event: Event) -> None:
         if banner and isinstance(event, Listening):
             return
-        log = logger.warning if isinstance(event, WARNINGS) else logger.info
+        rejected = isinstance(event, RequestForwarded) and event.rejected
+        log = logger.warning if rejected or isinstance(event, WARNINGS) else logger.info
         log(event_name(event), **_said(event))
 
     return observe

@@ -51,9 +51,10 @@ async def status_of(source: Source) -> Status:
     if failure is not None and (source.current is None or _over(source.current.expires_at)):
         return _failed(source, failure)
     if token is None:
-        waits = isinstance(source.provider, InteractiveProvider)
-        fix = f"sidekey login {source.name}" if waits else None
-        return Status(source.name, "login-required" if waits else "idle", fix=fix)
+        if not isinstance(source.provider, InteractiveProvider):
+            return Status(source.name, "idle")
+        missing = LoginRequired("nobody has signed in yet", fix=f"sidekey login {source.name}")
+        return _failed(source, missing)
     return Status(
         source.name,
         "expired" if _over(token.expires_at) else "ready",

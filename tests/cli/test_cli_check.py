@@ -9,7 +9,7 @@ import yaml
 from command_line import ROOT, Home
 from typer.testing import CliRunner
 
-from proxy.cli import app
+from proxy.cli.commands import app
 from proxy.sandbox.jquants_v1 import JQuantsV1
 from proxy.sandbox.portal import Portal
 from proxy.sandbox.serving import serve

@@ -13,7 +13,7 @@ import pytest
 from command_line import Home, Started
 from typer.testing import CliRunner
 
-from proxy.cli import app
+from proxy.cli.commands import app
 from proxy.sandbox.jquants_v1 import JQuantsV1
 from proxy.sandbox.misskey import MisskeySandbox
 from proxy.sandbox.portal import Portal

@@ -156,3 +156,15 @@ async def test_a_key_that_others_can_read_is_refused(home: Home, command: tuple[
     assert "Traceback" not in ended.err
     assert stat.S_IMODE(key.stat().st_mode) == 0o644
     assert portal.calls.total() == 0
+
+
+async def test_the_status_of_a_proxy_with_another_configuration_is_not_ours(home: Home) -> None:
+    async with portal_of(home), home.serving() as proxy:
+        port = (await proxy.address()).rpartition(":")[2]
+        other = home.work / "other.yaml"
+        other.write_text("upstreams: {m: {preset: misskey, base_url: https://misskey.example}}")
+        ended = await home.run("status", "--config", str(other), SIDEKEY_PORT=port)
+    assert ended.code == 4
+    assert "serves another configuration" in ended.err
+    assert "sidekey login m" in ended.out
+    assert "portal" not in ended.out

@@ -164,3 +164,9 @@ async def test_an_own_port_answers_to_no_other_upstreams_name(tmp_path: Path) ->
             assert (await client.answer()).status == 421
             await client.send(b"GET /a HTTP/1.1\r\nHost: first.localhost:%d\r\n\r\n" % port)
             assert (await client.answer()).status == 200
+
+
+async def test_our_own_pages_are_for_reading(tmp_path: Path) -> None:
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        assert (await ask(proxy, "POST /_sidekey/status")).status == 403
+        assert (await ask(proxy, "HEAD /_sidekey/healthz")).status == 200

@@ -69,8 +69,8 @@ def test_a_request_does_not_print_the_credential_it_carries() -> None:
 
 
 def test_only_the_literal_placeholder_is_replaced() -> None:
-    sent = inject(request(), [rule("header", "X", format="{0} {x} {token} {token.x}")], PLAIN)
-    assert sent.headers["X"] == f"{{0}} {{x}} {PLAIN.reveal()} {{token.x}}"
+    sent = inject(request(), [rule("header", "X", format="{} {!x} {token} {token.x}")], PLAIN)
+    assert sent.headers["X"] == f"{{}} {{!x}} {PLAIN.reveal()} {{token.x}}"
 
 
 def test_a_rule_is_applied_only_on_its_paths_which_include_the_base_path() -> None:
@@ -193,3 +193,14 @@ def test_a_replay_with_another_token_starts_from_the_stripped_request() -> None:
     assert first.content != second.content
     assert second.content == b'{"i":"%s"}' % PLAIN.reveal().encode()
     assert second.query == f"i={PLAIN.reveal()}"
+
+
+@pytest.mark.parametrize("wrong", ["Bearer {tokn}", "{token}{user}", "{TOKEN}"])
+def test_a_misspelt_placeholder_is_an_error(wrong: str) -> None:
+    with pytest.raises(ValidationError, match=r"the only placeholder is \{token\}"):
+        RULES.validate_python({"in": "header", "name": "X-A", "format": wrong})
+
+
+@pytest.mark.parametrize("right", ["Bearer {token}", '{"a": "{token}"}', "{}", "{ token }", "2023"])
+def test_other_braces_are_text(right: str) -> None:
+    RULES.validate_python({"in": "header", "name": "X-A", "format": right})

@@ -60,7 +60,7 @@ class FileStore:
             )
         self._folder = folder
         self._key = key
-        self._known_seal: Seal | None = None
+        self._known_seal: tuple[object, Seal] | None = None
 
     def fingerprint(self, material: str) -> str:
         """Return a keyed digest of `material`; the first call may read or make the key file."""
@@ -109,8 +109,7 @@ class FileStore:
         except ValueError as error:
             raise StoreError(
                 f"{path} cannot be read: {error}",
-                fix="sidekey logout {upstream}, then sidekey login {upstream}"
-                " (a password or client secret signs in by itself)",
+                fix="sidekey logout {upstream} forgets it; sign in again if a human is asked",
                 upstream=name,
             ) from None
 
@@ -119,11 +118,18 @@ class FileStore:
         private_file.replace(self._path(name), sealed)
 
     def _seal(self) -> Seal:
-        if self._known_seal is None:
-            given = self._key
-            key = _file_key(self._folder / "key") if given is None else given.reveal()
-            self._known_seal = Seal(key)
-        return self._known_seal
+        """Return the seal of the given key, or of the key file as it is now.
+
+        Somebody may have removed the folder since: what is written then has to open with the key
+        that the next process finds.
+        """
+        path = self._folder / "key"
+        stamp = private_file.stamp(path) if self._key is None else None
+        if self._known_seal is None or self._known_seal[0] != stamp:
+            key = _file_key(path) if self._key is None else self._key.reveal()
+            stamp = private_file.stamp(path) if self._key is None else None
+            self._known_seal = stamp, Seal(key)
+        return self._known_seal[1]
 
 
 def _file_key(path: Path) -> str:
