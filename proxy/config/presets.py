@@ -40,7 +40,7 @@ class Preset(Frozen):
     def provider(self) -> Mapping[str, JsonValue]:
         """The provider that it fills in."""
         provider = self.upstream["provider"]
-        assert isinstance(provider, dict)  # noqa: S101  a test loads every entry
+        assert isinstance(provider, dict)  # a test loads every entry
         return provider
 
     def placeholders(self) -> dict[str, Input]:

@@ -72,8 +72,8 @@ class JQuants(Provider):
 
     def _sign_in(self) -> TokenFlow:
         """Return a token that holds nothing but the new refresh token."""
-        assert self.mailaddress is not None  # noqa: S101  the validator saw to it
-        assert self.password is not None  # noqa: S101
+        assert self.mailaddress is not None  # the validator saw to it
+        assert self.password is not None
         content = {"mailaddress": self.mailaddress.reveal(), "password": self.password.reveal()}
         response = yield TokenRequest(
             "POST",
@@ -90,7 +90,7 @@ class JQuants(Provider):
 
     def _renew(self, known: Token) -> TokenFlow:
         """Buy an ID token; the refresh token stays the same, J-Quants never rotates it."""
-        assert known.refresh_token is not None  # noqa: S101
+        assert known.refresh_token is not None
         refresh_token = quote(known.refresh_token.reveal(), safe="")
         response = yield TokenRequest(
             "POST", f"{self.base_url}/token/auth_refresh?refreshtoken={refresh_token}"

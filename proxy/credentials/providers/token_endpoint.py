@@ -130,7 +130,7 @@ class TokenEndpoint(Provider):
         return previous.refresh_token is not None or self.response.refresh_token is None
 
     def _renew(self, shape: RequestShape, previous: Token | None) -> TokenFlow:
-        assert previous is not None  # noqa: S101  _renewable saw to it
+        assert previous is not None  # _renewable saw to it
         values = {"token": previous.value.reveal()}
         if previous.refresh_token is not None:
             values["refresh_token"] = previous.refresh_token.reveal()

@@ -1,0 +1,51 @@
+"""A source against real token endpoints, with clocks that the tests move."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from clocks import Clock
+from sources import Make
+
+from proxy.credentials.exchange import Exchange
+from proxy.credentials.providers import (
+    Provider,
+)
+from proxy.credentials.source import Source
+from proxy.credentials.stores.base import Store
+from proxy.credentials.stores.memory import MemoryStore
+from proxy.events import Event
+from proxy.sandbox.portal import Portal
+from proxy.sandbox.serving import serve
+
+
+@pytest.fixture
+async def portal(clock: Clock) -> AsyncIterator[tuple[Portal, str]]:
+    portal = Portal(now=clock)
+    async with serve(portal.application()) as origin:
+        yield portal, origin
+
+
+@pytest.fixture
+async def make(clock: Clock) -> AsyncIterator[Make]:
+    exchange = Exchange(now=clock)
+    common = MemoryStore(now=clock)
+
+    def source(
+        provider: Provider, *, store: Store | None = None, events: list[Event] | None = None
+    ) -> Source:
+        return Source(
+            "api",
+            provider,
+            "https://api.example.com",
+            store=store or common,
+            exchange=exchange,
+            observe=(events if events is not None else []).append,
+            now=clock,
+            monotonic=clock.monotonic,
+            jitter=lambda shortest, longest: longest,
+        )
+
+    yield source
+    await exchange.close()
