@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, TextIO
 
 import structlog
@@ -80,7 +80,10 @@ def event_name(event: Event) -> str:
 
 def _said(event: Event) -> dict[str, Any]:
     """Return the event's facts that say something, ready for JSON."""
-    facts = {name: value for name, value in asdict(event).items() if value not in (None, False)}
+    known = {field.name: getattr(event, field.name) for field in fields(event)}
+    facts = {
+        name: value for name, value in known.items() if value is not None and value is not False
+    }
     if isinstance(event, RequestForwarded):
         facts["seconds"] = round(event.seconds, 4)
     if "expires_at" in facts:
