@@ -74,26 +74,32 @@ class Forwarding:
         self._access.check(request.method, path)
         content = ClientContent(request)
         exchanged = await self._exchange(await self._prepare(request, target, content), content)
-        response = ForwardedResponse.of(exchanged.response, rejected=exchanged.rejected)
-        forwarded = RequestForwarded(
+        fact = RequestForwarded(
             request_id=request_id,
             upstream=self._upstream.name,
             method=request.method,
             path=request.raw_path.partition("?")[0],
-            status=response.status,
-            seconds=0.0,
+            status=exchanged.response.status,
+            seconds=time.monotonic() - begun,
             replayed=exchanged.replayed,
             rejected=exchanged.rejected,
         )
         try:
-            await pass_on(request, exchanged.response, response)
-            self._observe(replace(forwarded, seconds=time.monotonic() - begun))
-        except (UpstreamError, ConnectionError) as error:
-            if not response.prepared:
-                raise
-            self._abort(request, forwarded, error)
+            return await self._answer(request, exchanged, fact, begun)
         finally:
             await exchanged.response.close()
+
+    async def _answer(
+        self, request: web.BaseRequest, exchanged: Exchanged, fact: RequestForwarded, begun: float
+    ) -> web.StreamResponse:
+        response = ForwardedResponse.of(exchanged.response, rejected=exchanged.rejected)
+        try:
+            await pass_on(request, exchanged.response, response)
+            self._observe(replace(fact, seconds=time.monotonic() - begun))
+        except (UpstreamError, ConnectionError) as error:
+            if isinstance(error, UpstreamError) and not response.prepared:
+                raise
+            self._abort(request, fact, error)
         return response
 
     async def _prepare(
@@ -167,15 +173,9 @@ class Forwarding:
         value = token.value if token is not None else None
         return await self._upstream.send(inject(prepared.request, prepared.rules, value), content)
 
-    def _abort(
-        self, request: web.BaseRequest, forwarded: RequestForwarded, error: Exception
-    ) -> None:
+    def _abort(self, request: web.BaseRequest, fact: RequestForwarded, error: Exception) -> None:
         """Cut the connection: a proper end would turn half an answer into a whole one."""
         if request.transport is not None:
             request.transport.abort()
         why = error.detail if isinstance(error, SidekeyError) else "the client left"
-        self._observe(
-            RequestAborted(
-                forwarded.request_id, forwarded.upstream, forwarded.method, forwarded.path, why
-            )
-        )
+        self._observe(RequestAborted(fact.request_id, fact.upstream, fact.method, fact.path, why))
