@@ -89,13 +89,14 @@ async def running(settings: Settings, *, store: Store, observe: Observer) -> Asy
         exchange = Exchange(now=utc_now)
         stack.push_async_callback(exchange.close)
         sources = build_sources(settings, store=store, exchange=exchange, observe=observe)
+        endpoints = [url for source in sources.values() for url in source.provider.endpoints()]
         forwardings = {}
         for name, source in sources.items():
             stack.push_async_callback(source.close)
             await source.drop_foreign()
             upstream = UpstreamConnections(name, settings.upstreams[name], source)
             stack.push_async_callback(upstream.close)
-            forwardings[name] = Forwarding(upstream, observe)
+            forwardings[name] = Forwarding(upstream, endpoints, observe)
         gateway = Gateway(forwardings, own_pages(sources.values()), observe)
         addresses, urls = await _listen(settings, gateway, stack)
         watching = asyncio.create_task(_watch(sources), name="watch the store")

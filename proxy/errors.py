@@ -119,7 +119,6 @@ class NotAllowed(ClientError):
     slug = "not-allowed"
     title = "Not allowed"
     status = 403
-    advice = "see allow and deny of upstreams.{upstream}"
 
 
 class BadTarget(ClientError):
@@ -128,7 +127,6 @@ class BadTarget(ClientError):
     slug = "bad-target"
     title = "Bad request target"
     status = 400
-    advice = "send the path as the API shows it, without dot segments and encoded slashes"
 
 
 class ContentTooLarge(ClientError):
@@ -145,6 +143,7 @@ class ContentNotInjectable(ClientError):
     slug = "content-not-injectable"
     title = "Content not injectable"
     status = 400
+    advice = "send one JSON object, or a proper form"
 
 
 class ContentTypeNotInjectable(ContentNotInjectable):

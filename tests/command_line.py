@@ -184,6 +184,7 @@ async def _started(
         cwd=cwd,
         env=environ,
         stdin=asyncio.subprocess.DEVNULL,
+        preexec_fn=_heed_ctrl_c,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE if slave is None else slave,
     )
@@ -216,6 +217,11 @@ async def _reader(
         yield reader
     finally:
         transport.close()
+
+
+def _heed_ctrl_c() -> None:
+    """Undo what a shell does to the commands that it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def free_port() -> int:

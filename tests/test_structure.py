@@ -19,7 +19,8 @@ import structlog
 
 from proxy import errors, events
 from proxy.credentials.providers import AnyProvider
-from proxy.errors import SidekeyError
+from proxy.errors import ConfigError, SidekeyError
+from proxy.gateway.problems import problem
 from proxy.observe.logs import configure, log_observer
 
 ROOT = Path(__file__).parent.parent
@@ -144,6 +145,21 @@ def test_every_error_stands_in_the_picture_of_the_module(error: type) -> None:
     assert issubclass(error, SidekeyError)
     name = error.__name__
     assert name == "ContentTypeNotInjectable" or re.search(rf"\b{name}\b", errors.__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    "error", [value for value in vars(errors).values() if isinstance(value, type)]
+)
+def test_every_error_is_a_problem_with_a_slug_and_a_status(error: type[SidekeyError]) -> None:
+    if error is ConfigError:
+        return  # ends in exit code 2, before there is anybody to answer
+    answer = problem(error("why", upstream="api"), "0123")
+    assert isinstance(answer.body, bytes)
+    members = json.loads(answer.body)
+    assert members["type"] == f"urn:sidekey:problem:{answer.headers['Sidekey-Error']}"
+    assert (members["status"], members["detail"]) == (answer.status, "why")
+    assert 400 <= answer.status <= 599
+    assert "{" not in members.get("fix", "")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from proxy.credentials.token import Token
 from proxy.errors import (
     CredentialError,
     CredentialExhausted,
+    LoginRequired,
     SidekeyError,
     StoreError,
 )
@@ -30,12 +31,18 @@ from proxy.events import (
     TokenRejected,
 )
 
+REJECTED = "rejected"  # an output of such a token
 UNSEEN = object()  # the store's version before the first look
 EARLY = timedelta(seconds=60)  # a token is renewed this long before it expires,
 EARLY_SHARE = 10  # or in the last tenth of its life, whichever is shorter
 BLOCKED = 20 * 60.0  # seconds: a refused credential is tried at most 3 times an hour
 FORCED_INTERVAL = 30.0  # seconds between renewals that a rejection forces
 BACKOFF_FIRST, BACKOFF_LAST = 1.0, 60.0  # seconds between tries of a token endpoint that fails
+
+
+def is_rejected(token: Token) -> bool:
+    """Tell whether the upstream rejected `token`, which only a human can replace."""
+    return REJECTED in token.outputs
 
 
 def utc_now() -> datetime:
@@ -203,6 +210,9 @@ class Source:
         except CredentialExhausted:
             self._current, self._rejected = self._rejected, None  # it is all there is
             raise
+        except LoginRequired as error:
+            await self._remember_rejection()
+            return self._failed(error)
         except SidekeyError as error:
             return self._failed(error)
         await self._save(token)
@@ -236,6 +246,18 @@ class Source:
             self._publish(stored)
             self._observe(TokenLoaded(self.name, stored.expires_at))
 
+    async def _remember_rejection(self) -> None:
+        """Mark a rejected token in the store: it is dead for the next process too.
+
+        It is not deleted: a server that rejects everybody for a while is no reason to lose it.
+        """
+        token = self._latest
+        if self._buys or token is None or is_rejected(token):
+            return
+        if self._rejected == token:
+            self._latest = replace(token, outputs={**token.outputs, REJECTED: "yes"})
+            await self._save(self._latest)
+
     async def _save(self, token: Token) -> None:
         """Persist before anybody uses it; a failing store costs the restart, not the request."""
         if not self.provider.kept:
@@ -256,6 +278,8 @@ class Source:
     def _usable(self, token: Token) -> bool:
         """Tell whether `token` may still be sent: not rejected, not expired."""
         if self._rejected is not None and token.value == self._rejected.value:
+            return False
+        if is_rejected(token):
             return False
         return token.expires_at is None or self._now() < token.expires_at
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import unquote, urlsplit
 
 from proxy.config.models import LocalAnswer, Upstream
-from proxy.credentials.providers import Provider
 from proxy.errors import NotAllowed
 from proxy.gateway.target import INSPECTIONS
 from proxy.notation import origin_of
@@ -15,17 +14,18 @@ from proxy.pathglob import matches
 
 
 class Access:
-    """The allow and deny rules of one upstream, and the endpoints that hand out its tokens.
+    """The allow and deny rules of one upstream, and the endpoints that hand out tokens.
 
+    `token_endpoints` are those of every upstream: two upstreams may share an origin.
     `path` is always the path at the upstream, base path included.
     """
 
-    def __init__(self, settings: Upstream, provider: Provider) -> None:
+    def __init__(self, settings: Upstream, token_endpoints: Iterable[str]) -> None:
         self._settings = settings
         origin = origin_of(settings.base_url)
         self._token_endpoints = tuple(
             _squeezed(urlsplit(url).path).lower()
-            for url in provider.endpoints()
+            for url in token_endpoints
             if origin_of(url) == origin
         )
         self._deny = tuple(
@@ -43,13 +43,22 @@ class Access:
         """Raise `NotAllowed` for a token endpoint, a denied request, or one that no rule allows."""
         readings = (path.lower(), _squeezed(path).lower())
         if matches(readings[1], self._token_endpoints):
-            raise NotAllowed("token endpoints are never reachable through a route")
+            raise NotAllowed(
+                "token endpoints are never reachable through a route",
+                fix="fetch no token: sidekey has one, and adds it to every request",
+            )
         for methods, paths in self._deny:
             if any(_applies(methods, paths, method, reading) for reading in readings):
-                raise NotAllowed("a deny rule of this upstream stands against the request")
+                raise NotAllowed(
+                    "a deny rule of this upstream stands against the request",
+                    fix="see deny of upstreams.{upstream}",
+                )
         allow = self._settings.allow
         if allow and not any(_applies(rule.methods, rule.paths, method, path) for rule in allow):
-            raise NotAllowed("no allow rule of this upstream covers the request")
+            raise NotAllowed(
+                "no allow rule of this upstream covers the request",
+                fix="see allow of upstreams.{upstream}",
+            )
 
 
 def _applies(methods: Sequence[str], paths: Sequence[str], method: str, path: str) -> bool:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from aiohttp import web
 
 from proxy.errors import BadTarget, ContentTooLarge, SidekeyError
+from proxy.gateway.guard import HTTP_1_1
 from proxy.injection.request import ContentFilter
 
 REPLAY_LIMIT = 256 * 1024  # bytes kept; larger content cannot be sent a second time
@@ -67,7 +68,7 @@ class ClientContent:
             try:
                 chunk = await self._request.content.readany()
             except web.RequestPayloadError:
-                raise BadTarget("the content is no proper HTTP/1.1") from None
+                raise BadTarget("the content is no proper HTTP/1.1", fix=HTTP_1_1) from None
             if chunk:
                 yield chunk
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aiohttp import web
@@ -49,11 +50,13 @@ class Exchanged:
 class Forwarding:
     """Forwards requests to one upstream."""
 
-    def __init__(self, upstream: UpstreamConnections, observe: Observer) -> None:
+    def __init__(
+        self, upstream: UpstreamConnections, token_endpoints: Iterable[str], observe: Observer
+    ) -> None:
         self._upstream = upstream
         self._settings = upstream.settings
         self._source = upstream.source
-        self._access = Access(upstream.settings, upstream.source.provider)
+        self._access = Access(upstream.settings, token_endpoints)
         self._observe = observe
 
     async def forward(
@@ -133,7 +136,10 @@ class Forwarding:
         if policy == "replace" or not credentials_present(received, rules):
             return rules
         if policy == "reject":
-            raise NotAllowed("the client sent a credential of its own, and this upstream has one")
+            raise NotAllowed(
+                "the client sent a credential of its own, and this upstream has one",
+                fix="send none: sidekey adds its own",
+            )
         return tuple(rule for rule in rules if not rule.uses_token)
 
     async def _exchange(self, prepared: Prepared, content: ClientContent) -> Exchanged:

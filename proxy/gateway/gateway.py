@@ -50,7 +50,7 @@ class Gateway:
             check_site(request.headers)
             check_framing(request.headers, request.version)
             if request.method in REFUSED_METHODS:
-                raise NotAllowed(f"{request.method} is refused")
+                raise NotAllowed(f"{request.method} is refused", fix="use another method")
             target = parse(request.raw_path)
             own = self._own_page(target)
             if own is not None:
@@ -72,7 +72,8 @@ class Gateway:
             return None
         page = self._pages.get(rest.path)
         if page is None:
-            raise UnknownUpstream(f"sidekey has no page {target.path}")
+            known = ", ".join(f"/{OWN_PREFIX}{name}" for name in self._pages)
+            raise UnknownUpstream(f"sidekey has no page {target.path}", fix=f"call one of {known}")
         return page
 
     def _route(self, listener: Listener, host: str, target: Target) -> tuple[str, Target]:
@@ -109,7 +110,7 @@ class Gateway:
 
 def _check_reading(method: str) -> None:
     if method not in ("GET", "HEAD"):
-        raise NotAllowed("sidekey's own pages are for reading")
+        raise NotAllowed("sidekey's own pages are for reading", fix="use GET")
 
 
 def _path_of(raw: str) -> str:

@@ -13,6 +13,7 @@ from multidict import CIMultiDictProxy
 
 from proxy.errors import BadTarget, CrossSiteRefused, HostRefused
 
+HTTP_1_1 = "use a client that speaks HTTP/1.1 by the book (RFC 9112)"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?")
 
@@ -44,10 +45,10 @@ def check_host(headers: CIMultiDictProxy[str], listener: Listener) -> str:
     """
     fields = headers.getall("Host", [])
     if len(fields) != 1:
-        raise BadTarget("the request must have exactly one Host field")
+        raise BadTarget("the request must have exactly one Host field", fix=HTTP_1_1)
     match = _HOST.fullmatch(fields[0].strip().lower())
     if match is None:
-        raise BadTarget("the Host field is malformed")
+        raise BadTarget("the Host field is malformed", fix=HTTP_1_1)
     name = match["name"].removesuffix(".")
     port = int(match["port"]) if match["port"] else (None if listener.port is None else 80)
     if not listener.answers_to(name, port):
@@ -63,9 +64,9 @@ def check_framing(headers: CIMultiDictProxy[str], version: tuple[int, int]) -> N
     """Raise `BadTarget` for transfer codings that aiohttp would half undo (RFC 9112 6.1)."""
     codings = headers.getall("Transfer-Encoding", [])
     if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
-        raise BadTarget("the only transfer coding that is understood is chunked")
+        raise BadTarget("the only transfer coding that is understood is chunked", fix=HTTP_1_1)
     if codings and version < (1, 1):
-        raise BadTarget("HTTP/1.0 knows no transfer coding")
+        raise BadTarget("HTTP/1.0 knows no transfer coding", fix=HTTP_1_1)
 
 
 def check_site(headers: CIMultiDictProxy[str]) -> None:

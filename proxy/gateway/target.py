@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from proxy.errors import BadTarget
 
 TARGET_LIMIT = 16 * 1024  # characters; J-Quants' refresh token alone takes 2 kB
+AS_SHOWN = "send the path as the API shows it, without dot segments and encoded slashes"
 INSPECTIONS = 3  # rounds of decoding: one round let `%252e%252e` through in several proxies
 _HEX = frozenset("0123456789abcdefABCDEF")
 
@@ -27,11 +28,11 @@ class Target:
 def parse(raw: str) -> Target:
     """Return the target of an origin-form request (RFC 9112 3.2.1); raise `BadTarget` otherwise."""
     if len(raw) > TARGET_LIMIT:
-        raise BadTarget(f"the request target is longer than {TARGET_LIMIT} characters")
+        raise BadTarget(f"the target is longer than {TARGET_LIMIT} characters", fix=AS_SHOWN)
     if not raw.startswith("/"):
-        raise BadTarget("the request target must be a path such as /NAME/rest")
+        raise BadTarget("the request target must be a path such as /NAME/rest", fix=AS_SHOWN)
     if not all("!" <= c <= "~" for c in raw) or "#" in raw or "\\" in raw:
-        raise BadTarget("the request target holds characters that must be percent-encoded")
+        raise BadTarget("the target holds characters that must be percent-encoded", fix=AS_SHOWN)
     path, _, query = raw.partition("?")
     _inspect(path)
     return Target(path, query)
@@ -53,7 +54,7 @@ def _inspect(path: str) -> None:
         if again == decoded:
             return
         if again.count(b"/") != decoded.count(b"/"):
-            raise BadTarget("the path holds an encoded slash")
+            raise BadTarget("the path holds an encoded slash", fix=AS_SHOWN)
         decoded = again
     _check_segments(decoded)
 
@@ -62,12 +63,12 @@ def _check_escapes(path: str) -> None:
     for at, character in enumerate(path):
         escape = path[at + 1 : at + 3]
         if character == "%" and (len(escape) < 2 or not _HEX.issuperset(escape)):
-            raise BadTarget("the path holds a malformed percent-encoding")
+            raise BadTarget("the path holds a malformed percent-encoding", fix=AS_SHOWN)
 
 
 def _check_segments(decoded: bytes) -> None:
     if b"\\" in decoded or any(byte < 0x20 or byte == 0x7F for byte in decoded):
-        raise BadTarget("the path holds an encoded backslash or control character")
+        raise BadTarget("the path holds an encoded backslash or control character", fix=AS_SHOWN)
     for segment in decoded.split(b"/"):
         if segment.partition(b";")[0] in (b".", b".."):
-            raise BadTarget("the path holds a dot segment")
+            raise BadTarget("the path holds a dot segment", fix=AS_SHOWN)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from proxy.credentials.providers import InteractiveProvider
-from proxy.credentials.source import Source, utc_now
+from proxy.credentials.source import Source, is_rejected, utc_now
 from proxy.errors import LoginRequired, SidekeyError, StoreError
 
 State = Literal["ready", "idle", "expired", "login-required", "failed"]
@@ -50,11 +50,12 @@ async def status_of(source: Source) -> Status:
     failure = source.failure
     if failure is not None and (source.current is None or _over(source.current.expires_at)):
         return _failed(source, failure)
+    if token is not None and is_rejected(token):
+        return _failed(source, _login_required(source, "the token was rejected"))
     if token is None:
         if not isinstance(source.provider, InteractiveProvider):
             return Status(source.name, "idle")
-        missing = LoginRequired("nobody has signed in yet", fix=f"sidekey login {source.name}")
-        return _failed(source, missing)
+        return _failed(source, _login_required(source, "nobody has signed in yet"))
     return Status(
         source.name,
         "expired" if _over(token.expires_at) else "ready",
@@ -63,6 +64,10 @@ async def status_of(source: Source) -> Status:
         user=token.outputs.get("user"),
         error=failure.detail if failure is not None else None,
     )
+
+
+def _login_required(source: Source, why: str) -> LoginRequired:
+    return LoginRequired(why, fix=f"sidekey login {source.name}")
 
 
 def _failed(source: Source, error: SidekeyError) -> Status:

@@ -20,6 +20,7 @@ from proxy.errors import (
     StoreError,
 )
 from proxy.events import Event, TokenAcquired, TokenDropped, TokenNotStored
+from proxy.observe.status import status_of
 from proxy.sandbox.portal import Portal
 
 
@@ -181,3 +182,19 @@ async def test_a_login_of_another_project_survives_the_start_of_this_one(
     with pytest.raises(LoginRequired):
         await ours.token()
     assert await theirs.stored() == Token(Secret("theirs"))
+
+
+async def test_a_rejection_is_final_for_the_next_process_too(make: Make, tmp_path: Path) -> None:
+    """Surprise 11: nobody sends a dead token again, and a login brings it back to life."""
+    provider = MiAuth(type="miauth", server="http://127.0.0.1:9")
+    token = Token(Secret("dead"), outputs={"user": "@bob"})
+    first, following, login = (make(provider, store=FileStore(tmp_path)) for _ in range(3))
+    await first.keep(token)
+    with pytest.raises(LoginRequired):
+        await first.token(rejected=await first.token())
+    with pytest.raises(LoginRequired, match="was rejected"):
+        await following.token()
+    status = await status_of(make(provider, store=FileStore(tmp_path)))
+    assert (status.state, status.fix) == ("login-required", "sidekey login api")
+    await login.keep(token)
+    assert await following.token() == token

@@ -181,3 +181,15 @@ async def test_the_check_of_miauth_is_closed_without_the_preset_too(tmp_path: Pa
             answer = await ask(proxy, "POST /m/api/miauth/0123-abc/check")
     assert (answer.status, answer.field("Sidekey-Error")) == (403, ["not-allowed"])
     assert upstream.requests == []
+
+
+async def test_the_token_endpoint_of_another_upstream_is_closed_too(tmp_path: Path) -> None:
+    """Two upstreams may share an origin, and one of them may have no preset."""
+    async with answering() as upstream:
+        upstreams = (
+            keyed(upstream.origin, name="plain") + "\n" + tokened(upstream.origin, upstream.origin)
+        )
+        async with sidekey(tmp_path, upstreams) as proxy:
+            answer = await ask(proxy, "POST /plain/oauth/token")
+    assert (answer.status, answer.field("Sidekey-Error")) == (403, ["not-allowed"])
+    assert upstream.requests == []

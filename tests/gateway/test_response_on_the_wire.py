@@ -209,3 +209,15 @@ async def test_a_field_that_is_no_utf8_keeps_its_text(tmp_path: Path) -> None:
     )
     answer = await answer_to(tmp_path, sent + b"Content-Length: 0\r\n\r\n")
     assert answer.field("Content-Disposition") == ["attachment; filename=café.txt"]
+
+
+async def test_a_cookie_of_the_upstream_comes_back_with_no_other_request(tmp_path: Path) -> None:
+    """aiohttp's default jar would hand one client's session to the next; it ignores addresses."""
+    sent = b"HTTP/1.1 200 OK\r\nSet-Cookie: session=theirs\r\nContent-Length: 0\r\n\r\n"
+    async with answering(sent) as upstream:
+        named = upstream.origin.replace("127.0.0.1", "localhost")
+        async with sidekey(tmp_path, keyed(named)) as proxy:
+            first = await ask(proxy, "GET /r/a")
+            await ask(proxy, "GET /r/b")
+    assert first.field("Set-Cookie") == []
+    assert [request.field("Cookie") for request in upstream.requests] == [[], []]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from gateway_samples import keyed
 from proxying import BEGINNING, Sidekey, sidekey
-from raw_client import RawAnswer, ask, ask_raw
+from raw_client import RawAnswer, ask, ask_raw, raw_client
 from raw_upstream import RawUpstream, answering
 
 
@@ -242,3 +242,17 @@ async def test_chunks_in_http_1_0_are_refused(tmp_path: Path) -> None:
         chunks = "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
         assert (await ask_raw(proxy, (head + chunks).encode())).status == 400
         assert upstream.connections == 0
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /r/a HTTP/1.1\r\nHost: "])
+async def test_a_head_that_is_never_finished_does_not_hold_a_connection(
+    tmp_path: Path, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.app.IDLE", 0.2)
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        await client.send(sent)
+        assert b"200" not in await client.reader.read()
