@@ -2,6 +2,8 @@
 
 `recorded/misskey.tsv` holds one line per case and version: status, Content-Type, WWW-Authenticate,
 Retry-After and the body, of which the end is missing where it ends in "…". Tokens are masked.
+Repeated rows of a loop stand once. Where the recording's table had lost a field, 4h6, 4l, 6b2, 6d5,
+9i and the refused streams of chapter 7, it was filled in from the raw exchanges of that day.
 Bodies are compared as far as they were recorded, after ids, tokens, times and origins are made
 equal.
 """
