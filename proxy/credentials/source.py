@@ -240,8 +240,11 @@ class Source:
             return
         stored = await self.stored()
         self._version = seen
+        if stored is None and seen is not None:
+            stored = self._latest  # the entry is another configuration's: ours lives on in memory
+        else:
+            self._rejected = None
         self._latest = stored
-        self._rejected = None
         if stored is not None and self._usable(stored) and stored != self._current:
             self._publish(stored)
             self._observe(TokenLoaded(self.name, stored.expires_at))

@@ -198,3 +198,20 @@ async def test_a_rejection_is_final_for_the_next_process_too(make: Make, tmp_pat
     assert (status.state, status.fix) == ("login-required", "sidekey login api")
     await login.keep(token)
     assert await following.token() == token
+
+
+async def test_two_configurations_that_share_an_entry_do_not_fetch_in_turns(
+    make: Make, portal: tuple[Portal, str], tmp_path: Path
+) -> None:
+    """Each goes on with its own token, whatever the other writes under the same name."""
+    ours = make(oauth2(portal[1]), store=FileStore(tmp_path))
+    theirs = make(legacy(portal[1]), store=FileStore(tmp_path))
+    for _ in range(10):
+        for source in (ours, theirs):
+            await source.token()
+            source.notice_changes()
+    assert (portal[0].calls[V2], portal[0].calls[V1]) == (1, 1)
+    rejected = await ours.token()
+    await theirs.keep(await theirs.token())
+    ours.notice_changes()
+    assert await ours.token(rejected=await ours.token()) != rejected
