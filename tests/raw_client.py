@@ -132,3 +132,15 @@ async def ask_raw(proxy: Sidekey, request: bytes, method: str = "GET") -> RawAns
 def chunked(*pieces: bytes) -> bytes:
     """Return `pieces` in chunk framing, with the last chunk."""
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def check_problem(answer: RawAnswer, status: int, slug: str) -> None:
+    """Check one of our errors, about the upstream `r`, as a client reads it that knows only JSON."""
+    problem = answer.json()
+    assert (answer.status, problem["status"]) == (status, status)
+    assert answer.field("Sidekey-Error") == [slug]
+    assert answer.field("Content-Type") == ["application/problem+json"]
+    assert problem["type"] == f"urn:sidekey:problem:{slug}"
+    assert problem["upstream"] == "r"
+    assert problem["title"]
+    assert problem["detail"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateway_samples import keyed, tokened
 from issuing import NOT_FOUND, Issuer, to_the_api
 from proxying import Sidekey, sidekey
-from raw_client import RawAnswer, ask, message, raw_client
+from raw_client import RawAnswer, ask, check_problem
 from raw_upstream import (
     OK,
     Conversation,
@@ -27,24 +25,12 @@ from raw_upstream import (
     response,
 )
 
-from proxy.events import RequestAborted, RequestRefused, TokenFailed
+from proxy.events import RequestRefused, TokenFailed
 from proxy.sandbox.jquants_v1 import JQuantsV1
 from proxy.sandbox.serving import serve
 
 JSON = "Content-Type: application/json"
 NOBODY = "http://127.0.0.1:1"
-
-
-def check_problem(answer: RawAnswer, status: int, slug: str) -> None:
-    """Surprise 22: a client that knows nothing but JSON can read every one of our errors."""
-    problem = answer.json()
-    assert (answer.status, problem["status"]) == (status, status)
-    assert answer.field("Sidekey-Error") == [slug]
-    assert answer.field("Content-Type") == ["application/problem+json"]
-    assert problem["type"] == f"urn:sidekey:problem:{slug}"
-    assert problem["upstream"] == "r"
-    assert problem["title"]
-    assert problem["detail"]
 
 
 def check_silence(proxy: Sidekey, caplog: pytest.LogCaptureFixture, *answers: RawAnswer) -> None:
@@ -359,53 +345,3 @@ async def test_the_password_in_an_absolute_target_reaches_no_event(
         answer = await ask(proxy, "GET http://me:canary@evil.example/a", host="evil.example")
         assert answer.status == 421
         check_silence(proxy, caplog, answer)
-
-
-async def test_tls_to_a_port_without_it_says_so(tmp_path: Path) -> None:
-    async def speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    async with (
-        served(speak_plainly) as port,
-        sidekey(tmp_path, keyed(f"https://127.0.0.1:{port}")) as proxy,
-    ):
-        answer = await ask(proxy, "GET /r/a")
-    check_problem(answer, 502, "upstream-unreachable")
-    assert "does not speak TLS" in answer.json()["detail"]
-
-
-async def test_a_request_that_is_cut_short_leaves_an_event(tmp_path: Path) -> None:
-    """The proxy waits for requests under way when it stops, but not for ever."""
-    arrived, cut = asyncio.Event(), asyncio.Event()
-
-    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        arrived.set()
-        while await reader.read(4096):
-            pass
-        cut.set()
-        writer.close()
-
-    async with (
-        served(hang) as port,
-        sidekey(tmp_path, keyed(f"http://127.0.0.1:{port}")) as proxy,
-        raw_client(proxy.port) as client,
-    ):
-        await client.send(message("GET /r/a", host=f"127.0.0.1:{proxy.port}"))
-        await arrived.wait()
-        client.leave()
-        await cut.wait()
-    [event] = proxy.told(RequestAborted)
-    assert (event.upstream, event.path) == ("r", "/r/a")
-
-
-Conversing = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def served(converse: Conversing) -> AsyncIterator[int]:
-    server = await asyncio.start_server(converse, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]

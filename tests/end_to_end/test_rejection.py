@@ -52,7 +52,7 @@ async def test_a_rejected_request_is_sent_once_more_with_the_same_bytes(
         answer = await ask(proxy, line, *fields, content=content)
         assert (answer.status, answer.content) == (200, b"ok")
         assert answer.field("Sidekey-Error") == []
-        assert [event.replayed for event in proxy.told(RequestForwarded)] == [False, True]  # type: ignore[attr-defined]
+        assert [event.replayed for event in proxy.told(RequestForwarded)] == [False, True]
     first, second = to_the_api(upstream.requests)[1:]
     assert first.head.replace(b"token-1", b"token-2") == second.head
     assert first.content == second.content

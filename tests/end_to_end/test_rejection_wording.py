@@ -153,14 +153,14 @@ async def test_a_misskey_rejection_is_final_until_the_next_login(
 ) -> None:
     """Surprise 11: tokens never expire, so a rejected one is dead; nobody keeps trying it."""
     version = "2025.11.1" if status == 401 else "13.13.2"
-    misskey = MisskeySandbox(version, old_bad_token_status=status)  # type: ignore[arg-type]
+    misskey = MisskeySandbox(version, old_bad_token_status=status)
     async with serve(misskey.application()) as origin:
         upstreams = f"misskey:\n  preset: misskey\n  base_url: {origin}"
         async with sidekey(tmp_path, upstreams) as proxy:
             await sign_in(proxy, misskey)
             path = "POST /misskey/api/i"
             assert (await ask(proxy, path, JSON, content=b"{}")).status == 200
-            misskey.revoke(proxy.source("misskey").current.value.reveal())  # type: ignore[union-attr]
+            misskey.revoke(proxy.source("misskey").current.value.reveal())
             answers = [await ask(proxy, path, JSON, content=b"{}") for _ in range(5)]
             [status_now] = (await ask(proxy, "GET /_sidekey/status")).json()["upstreams"]
             assert (await ask(proxy, "GET /_sidekey/readyz")).status == 503

@@ -45,7 +45,7 @@ async def joined(
     **options: object,
 ) -> AsyncIterator[str]:
     """Serve `talk` with `websockets` behind the proxy, and yield the URL at the proxy."""
-    async with serve(talk, "127.0.0.1", 0, max_size=None, **options) as server:  # type: ignore[arg-type]
+    async with serve(talk, "127.0.0.1", 0, max_size=None, **options) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         async with sidekey(tmp_path, keyed(f"http://127.0.0.1:{port}")) as proxy:
             yield proxy.url("r", "/stream?a=%2B").replace("http", "ws", 1)
@@ -357,5 +357,5 @@ async def test_a_web_page_cannot_open_a_websocket(tmp_path: Path) -> None:
     """Surprise 20."""
     async with joined(tmp_path, echo) as url:
         with pytest.raises(InvalidStatus) as refused:
-            await connect(url, origin="https://evil.example", proxy=None)  # type: ignore[arg-type]
+            await connect(url, origin="https://evil.example", proxy=None)
     assert refused.value.response.status_code == 403
