@@ -135,7 +135,7 @@ def chunked(*pieces: bytes) -> bytes:
 
 
 def check_problem(answer: RawAnswer, status: int, slug: str) -> None:
-    """Check one of our errors, about the upstream `r`, as a client reads it that knows only JSON."""
+    """Check a problem about the upstream `r`, as a client reads it that knows only JSON."""
     problem = answer.json()
     assert (answer.status, problem["status"]) == (status, status)
     assert answer.field("Sidekey-Error") == [slug]
