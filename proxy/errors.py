@@ -7,9 +7,20 @@ SidekeyError
 │   ├── UnknownUpstream          404  no such route
 │   ├── HostRefused              421  Host is no name of this listener
 │   ├── CrossSiteRefused         403  a web page of another origin sent it
+│   ├── PeerRefused              403  an address, a user or a proxy that may not call
+│   ├── ClientHeaderRequired     412  the shared header of clients is missing
+│   ├── ClientKeyRequired        401  no phantom key of clients where the credential goes
 │   ├── NotAllowed               403  an allow or deny rule, or a token endpoint
+│   ├── MethodNotAllowed         405  TRACE, CONNECT, and what no rule names
+│   ├── CredentialConflict       409  a credential of the client's own, where that is refused
 │   ├── BadTarget                400  dot segments, encoded slashes, malformed target
-│   ├── ContentTooLarge          413  body injection over its limit
+│   ├── TargetTooLong            414
+│   ├── BadMessage               400  malformed or ambiguous HTTP; 417, 431, 501, 505 where it fits
+│   ├── ClientTooSlow            408  content that does not come
+│   ├── ContentTooLarge          413  body injection, or a limit of the upstream's
+│   ├── RateLimited              429  the upstream's rate is used up
+│   ├── TooManyRequests          503  as many requests are under way as the upstream's limit says
+│   ├── LoopDetected             508  the request has been here before
 │   └── ContentNotInjectable     415 or 400  body injection into something that has no place for it
 ├── CredentialError              there is no token to inject
 │   ├── LoginRequired            503  a human has to act; `fix` says how
@@ -113,6 +124,32 @@ class CrossSiteRefused(ClientError):
     advice = "call it from a program of your own, not from a web page"
 
 
+class PeerRefused(ClientError):
+    """The address, the user or the proxy that the request comes from may not call."""
+
+    slug = "peer-refused"
+    title = "Peer refused"
+    status = 403
+
+
+class ClientHeaderRequired(ClientError):
+    """The field that `clients.header` asks for is missing, wrong or doubled."""
+
+    slug = "client-header-required"
+    title = "Client header required"
+    status = 412
+    advice = "send the field that clients.header of the configuration names, once"
+
+
+class ClientKeyRequired(ClientError):
+    """None of the phantom keys of `clients.keys` stands where the credential goes."""
+
+    slug = "client-key-required"
+    title = "Client key required"
+    status = 401
+    advice = "give the program one of clients.keys of the configuration as its API key"
+
+
 class NotAllowed(ClientError):
     """An allow or deny rule, or a token endpoint, stands against the request."""
 
@@ -121,12 +158,86 @@ class NotAllowed(ClientError):
     status = 403
 
 
+class MethodNotAllowed(ClientError):
+    """A method that would echo the credential, or that no rule of the upstream names."""
+
+    slug = "method-not-allowed"
+    title = "Method not allowed"
+    status = 405
+    advice = "use another method"
+
+
+class CredentialConflict(ClientError):
+    """The client sent a credential of its own, and `client_credential` says `reject`."""
+
+    slug = "credential-conflict"
+    title = "Credential conflict"
+    status = 409
+    advice = "send none: sidekey adds its own"
+
+
 class BadTarget(ClientError):
     """The request target could escape its upstream, or is malformed."""
 
     slug = "bad-target"
     title = "Bad request target"
     status = 400
+
+
+class TargetTooLong(BadTarget):
+    """The request target is longer than any API needs."""
+
+    slug = "target-too-long"
+    title = "Request target too long"
+    status = 414
+
+
+class BadMessage(ClientError):
+    """The message is no proper HTTP/1.1, or two servers could read it in two ways (RFC 9112)."""
+
+    slug = "bad-message"
+    title = "Bad HTTP message"
+    advice = "use a client that speaks HTTP/1.1 by the book (RFC 9112)"
+
+    def __init__(self, detail: str, *, status: int = 400, fix: str | None = None) -> None:
+        super().__init__(detail, fix=fix)
+        self.status = status
+
+
+class ClientTooSlow(ClientError):
+    """The client's content stopped coming, or comes in drips."""
+
+    slug = "client-too-slow"
+    title = "Client too slow"
+    status = 408
+    advice = "send faster, or raise listen.timeouts"
+
+
+class RateLimited(ClientError):
+    """The rate that `limits` grants this upstream is used up."""
+
+    slug = "rate-limited"
+    title = "Rate limited"
+    status = 429
+    advice = "wait, or raise limits.rate of upstreams.{upstream}"
+
+
+class TooManyRequests(ClientError):
+    """As many requests are under way as `limits` grants this upstream."""
+
+    slug = "too-many-requests"
+    title = "Too many requests at once"
+    status = 503
+    advice = "wait for some of them, or raise limits.concurrency of upstreams.{upstream}"
+
+
+class LoopDetected(ClientError):
+    """The request has been here before: an upstream leads back to this proxy."""
+
+    slug = "loop-detected"
+    title = "Loop detected"
+    status = 508
+    advice = "correct base_url of upstreams.{upstream}: it leads back to sidekey itself"
 
 
 class ContentTooLarge(ClientError):

@@ -1,4 +1,4 @@
-"""How durations, URLs and names are written in the configuration. Pure."""
+"""How durations, sizes, rates and URLs are written in the configuration. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+SIZES = {
+    "": 1,
+    "B": 1,
+    "kB": 10**3,
+    "KiB": 2**10,
+    "MB": 10**6,
+    "MiB": 2**20,
+    "GB": 10**9,
+    "GiB": 2**30,
+}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"(\d+) ?([A-Za-z]*)")
+_RATE = re.compile(r"(\d+)/(s|m|h)")
 
 
 class Frozen(BaseModel):
@@ -35,6 +47,24 @@ def parse_duration(value: object) -> object:
     if not 0 < seconds <= 100 * 365 * 86400:
         raise ValueError("expected a duration above zero and under 100 years")
     return timedelta(seconds=seconds)
+
+
+def parse_size(value: object) -> object:
+    """Turn `64KiB`, `10MB` or a bare number of bytes into bytes; raise `ValueError` otherwise."""
+    found = _SIZE.fullmatch(str(value).strip())
+    if isinstance(value, bool) or found is None or found[2] not in SIZES:
+        raise ValueError("expected a size such as 64KiB, 10MB or 65536")
+    return int(found[1]) * SIZES[found[2]]
+
+
+def parse_rate(value: object) -> object:
+    """Turn `10/s`, `120/m` or `1000/h` into requests a second; raise `ValueError` otherwise."""
+    if isinstance(value, float):
+        return value
+    found = _RATE.fullmatch(str(value).strip())
+    if found is None or int(found[1]) == 0:
+        raise ValueError("expected a rate such as 10/s, 120/m or 1000/h")
+    return int(found[1]) / UNITS[found[2]]
 
 
 def check_url(value: str) -> str:
@@ -74,9 +104,18 @@ def origin_of(url: str) -> str:
 
 
 _DURATION_SCHEMA = {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}
+_SIZE_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "string", "pattern": r"^\d+ ?(B|kB|KiB|MB|MiB|GB|GiB)?$"},
+    ]
+}
+_RATE_SCHEMA = {"type": "string", "pattern": r"^[1-9]\d*/(s|m|h)$"}
 _URL_SCHEMA = {"type": "string", "pattern": r"^https?://[^\s@#]+$"}
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0), WithJsonSchema(_SIZE_SCHEMA)]
+Rate = Annotated[float, BeforeValidator(parse_rate), WithJsonSchema(_RATE_SCHEMA)]
 Url = Annotated[str, AfterValidator(check_url), WithJsonSchema(_URL_SCHEMA)]
 BaseUrl = Annotated[str, AfterValidator(check_base_url), WithJsonSchema(_URL_SCHEMA)]
 Status = Annotated[int, Field(ge=100, le=599)]

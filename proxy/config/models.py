@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -24,11 +25,13 @@ from pydantic_core import CoreSchema, core_schema
 from proxy.credentials.providers import AnyProvider
 from proxy.credentials.secret import Secret
 from proxy.injection import AnyInjector
-from proxy.notation import BaseUrl, Duration, Frozen, Status
+from proxy.injection.rule import FieldName
+from proxy.notation import BaseUrl, Duration, Frozen, Rate, Size, Status, check_url, origin_of
 from proxy.pathglob import PathGlob
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MIN_KEY = 32
+_MIN_CLIENT_KEY = 16
 
 
 class Section(Frozen):
@@ -77,10 +80,33 @@ def _check_file_path(path: Path) -> Path:
     return path
 
 
-def _check_key(value: object) -> object:
-    if isinstance(value, str) and len(value) < _MIN_KEY:
-        raise ValueError(f"needs at least {_MIN_KEY} characters")
+def _at_least(length: int) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, str) and len(value) < length:
+            raise ValueError(f"needs at least {length} characters")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _check_visible_ascii(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[!-~]*", value):
+        raise ValueError("holds visible ASCII characters only, no spaces")
     return value
+
+
+def _check_network(network: str) -> str:
+    try:
+        ipaddress.ip_network(network)
+    except ValueError:
+        raise ValueError("expected an address or network such as 172.16.0.0/12") from None
+    return network
+
+
+def _check_origin(origin: str) -> str:
+    if check_url(origin) != origin_of(origin):
+        raise ValueError("expected an origin such as http://localhost:5173, in lower case")
+    return origin
 
 
 def _refuse_bool(value: object) -> object:
@@ -96,9 +122,25 @@ UpstreamName = Annotated[
 ]
 Method = Annotated[str, AfterValidator(_check_method)]
 FilePath = Annotated[Path, AfterValidator(_check_file_path)]
-StoreKey = Annotated[Secret, BeforeValidator(_check_key)]
+StoreKey = Annotated[Secret, _at_least(_MIN_KEY)]
+ClientKey = Annotated[Secret, _at_least(_MIN_CLIENT_KEY), BeforeValidator(_check_visible_ascii)]
+Network = Annotated[str, AfterValidator(_check_network)]
+WebOrigin = Annotated[str, AfterValidator(_check_origin)]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_refuse_bool)]
 OwnPort = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_refuse_bool)]
+
+
+class ClientTimeouts(Section):
+    """How long a client may take."""
+
+    head: Duration = timedelta(seconds=10)
+    """Until the head of a request is complete."""
+    content: Duration = timedelta(seconds=30)
+    """Between two pieces of a request's content; after it, less than 1 KiB a second is too slow."""
+    send: Duration = timedelta(seconds=60)
+    """Until a client that reads nothing more is left."""
+    idle: Duration = timedelta(seconds=30)
+    """Between two requests on a connection."""
 
 
 class Listen(Section):
@@ -112,6 +154,44 @@ class Listen(Section):
     """Path of a unix socket, in place of host and port."""
     allowed_hosts: tuple[str, ...] = ()
     """Further names of this listener for the check of Host, such as a container's name."""
+    allowed_peers: tuple[Network, ...] = ()
+    """Networks that may connect beside this machine's loopback; `0.0.0.0/0` is any."""
+    allowed_uids: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """User ids that may use `unix_socket` beside its owner and root."""
+    allowed_origins: tuple[WebOrigin, ...] = ()
+    """Origins of web pages that may call, such as http://localhost:5173."""
+    browser_navigation: bool = False
+    """Whether the address bar of a browser may open an upstream's URL."""
+    front_proxy: bool = False
+    """Whether requests may come through another proxy (X-Forwarded-For, Forwarded, Via)."""
+    max_connections: int = Field(default=2000, ge=1)
+    """Connections of clients at once; when they are used up, the longest idle one is closed."""
+    timeouts: ClientTimeouts = ClientTimeouts()
+    """How long a client may take."""
+
+
+class ClientHeader(Section):
+    """A field that only clients know which may call."""
+
+    name: FieldName = "Sidekey-Client"
+    """Name of the field."""
+    value: ClientKey
+    """Its value, of at least 16 characters."""
+
+
+class Clients(Section):
+    """Who may call. A client shows one of these; nobody has to while the section is absent."""
+
+    header: ClientHeader | None = None
+    """A header field that the client adds to every request."""
+    keys: Annotated[tuple[ClientKey, ...], OneOrMany()] = ()
+    """Phantom keys: made-up keys that stand where the real one would, and are replaced by it."""
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.header is None and not self.keys:
+            raise ValueError("needs header or keys")
+        return self
 
 
 class Store(Section):
@@ -192,6 +272,25 @@ class LocalAnswer(Section):
     """Content of the answer."""
 
 
+class Limits(Section):
+    """How much of an upstream may be used; beyond it sidekey answers 429, 503 or 413."""
+
+    rate: Rate | None = None
+    """Requests in a time, such as 120/m."""
+    burst: int | None = Field(default=None, ge=1)
+    """Requests that may come at once within `rate`; by default those of one second."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Requests under way at once; open streams and websockets count."""
+    content: Size | None = None
+    """Size of a request's content, such as 10MiB."""
+
+    @model_validator(mode="after")
+    def _burst_of_a_rate(self) -> Self:
+        if self.burst is not None and self.rate is None:
+            raise ValueError("burst needs rate")
+        return self
+
+
 class Upstream(Section):
     """One API that sidekey forwards to."""
 
@@ -220,6 +319,14 @@ class Upstream(Section):
     """Requests that sidekey answers itself."""
     timeouts: Timeouts = Timeouts()
     """How long the upstream may take."""
+    limits: Limits = Limits()
+    """How much of the upstream may be used."""
+    encoded_slashes: Literal["refuse", "pass"] = "refuse"
+    """What happens to `%2F` in a path; some APIs need it (GitLab, npm)."""
+    cookies: Literal["strip", "pass"] = "strip"
+    """What happens to cookies of client and upstream; `pass` rewrites their paths."""
+    redact: Literal["headers", "content", "off"] = "headers"
+    """Where the upstream's answer is searched for the credential, should it be echoed there."""
 
 
 class Settings(Section):
@@ -227,6 +334,8 @@ class Settings(Section):
 
     listen: Listen = Listen()
     """Where clients reach sidekey."""
+    clients: Clients | None = None
+    """Who may call; needed where `listen.host` is reachable from other machines."""
     store: Store = Store()
     """Where tokens are kept across restarts."""
     upstreams: dict[UpstreamName, Upstream] = Field(min_length=1)
