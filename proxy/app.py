@@ -1,40 +1,29 @@
-"""Settings -> running application: listeners, start-up, clean-up."""
+"""Settings -> running application: start-up and clean-up."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from aiohttp import web
-
-from proxy.config.models import Listen, Settings
+from proxy.config.models import Settings
 from proxy.config.models import Store as StoreSettings
 from proxy.credentials.exchange import Exchange
 from proxy.credentials.source import Source, utc_now
 from proxy.credentials.stores.base import Store
 from proxy.credentials.stores.file import FileStore, default_folder
 from proxy.credentials.stores.memory import MemoryStore
-from proxy.errors import ListenError
 from proxy.events import Listening, Observer, Stopped
 from proxy.gateway.forwarding import Forwarding
-from proxy.gateway.gateway import OWN_HOST_SUFFIX, Gateway
-from proxy.gateway.guard import LOOPBACK_NAMES, Listener
-from proxy.gateway.server import ClientServer
+from proxy.gateway.gateway import Gateway
 from proxy.gateway.upstream import UpstreamConnections
+from proxy.listeners import listen
 from proxy.observe.pages import own_pages
 
 WATCH_INTERVAL = 1.0  # seconds until a login by another process is noticed
-DRAIN = 5.0  # seconds that requests under way have to end when the proxy stops
-IDLE = 30.0  # seconds; for aiohttp this is also the time in which a request's head must be complete
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
-HEAD_LIMIT = 32 * 1024  # bytes of the request line, and of one field
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,142 +87,13 @@ async def running(settings: Settings, *, store: Store, observe: Observer) -> Asy
             stack.push_async_callback(upstream.close)
             forwardings[name] = Forwarding(upstream, endpoints, observe)
         gateway = Gateway(forwardings, own_pages(sources.values()), observe)
-        addresses, urls = await _listen(settings, gateway, stack)
+        addresses, urls = await listen(settings, gateway, stack)
         watching = asyncio.create_task(_watch(sources), name="watch the store")
         stack.push_async_callback(_cancelled, watching)
         observe(Listening(addresses, tuple(sources)))
         base_urls = {name: upstream.base_url for name, upstream in settings.upstreams.items()}
         yield Running(addresses, urls, base_urls, sources, exchange)
     observe(Stopped())
-
-
-async def _listen(
-    settings: Settings, gateway: Gateway, stack: AsyncExitStack
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Bind every socket before the first one serves, and return the addresses and URLs."""
-    listen = settings.listen
-    bound: list[tuple[socket.socket, str | None]] = [(_bind(listen, stack), None)]
-    for name, upstream in settings.upstreams.items():
-        if upstream.port is not None:
-            bound.append((_bind_tcp(listen.host, upstream.port, stack), name))
-    addresses = []
-    urls = {}
-    runners: list[web.ServerRunner] = []
-    stack.push_async_callback(_drain, runners)
-    for sock, upstream_name in bound:
-        runners.append(await _serve(sock, gateway, _listener(sock, upstream_name, settings)))
-        addresses.append(_address(sock))
-        if upstream_name is not None:
-            urls[upstream_name] = addresses[-1]
-    return tuple(addresses), {name: f"{addresses[0]}/{name}" for name in settings.upstreams} | urls
-
-
-async def _serve(sock: socket.socket, gateway: Gateway, listener: Listener) -> web.ServerRunner:
-    server = ClientServer(
-        gateway.at(listener),
-        handler_cancellation=True,  # a client that leaves ends the work at the upstream
-        auto_decompress=False,
-        access_log=None,
-        keepalive_timeout=IDLE,
-        max_line_size=HEAD_LIMIT,
-        max_field_size=HEAD_LIMIT,
-    )
-    # aiohttp waits that long twice: before and after it cancels what is under way.
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN / 2)
-    await runner.setup()
-    await web.SockSite(runner, sock).start()
-    return runner
-
-
-async def _drain(runners: list[web.ServerRunner]) -> None:
-    """End what is under way on every listener at once: a container is killed after 10 s."""
-    await asyncio.gather(*(runner.cleanup() for runner in runners))
-
-
-def _listener(sock: socket.socket, upstream: str | None, settings: Settings) -> Listener:
-    served = settings.upstreams if upstream is None else [upstream]
-    own_names = [f"{name}{OWN_HOST_SUFFIX}" for name in served]
-    names = [*LOOPBACK_NAMES, *settings.listen.allowed_hosts, *own_names]
-    if settings.listen.host not in WILDCARDS:
-        names.append(_in_url(settings.listen.host))
-    port = None if sock.family == socket.AF_UNIX else sock.getsockname()[1]
-    return Listener(port, frozenset(name.lower() for name in names), upstream)
-
-
-def _bind(listen: Listen, stack: AsyncExitStack) -> socket.socket:
-    if listen.unix_socket is not None:
-        return _bind_unix(listen.unix_socket, stack)
-    return _bind_tcp(listen.host, listen.port, stack)
-
-
-def _bind_tcp(host: str, port: int, stack: AsyncExitStack) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        sock = socket.create_server(
-            (host, port), family=family, backlog=1024, dualstack_ipv6=host == "::"
-        )
-    except (OSError, UnicodeError) as error:
-        why = _reason(error)
-        raise ListenError(
-            f"cannot listen on {_in_url(host)}:{port}: {why}",
-            fix="choose another port (--port 0 takes a free one), or stop what listens there",
-        ) from None
-    stack.callback(sock.close)
-    return sock
-
-
-def _bind_unix(path: Path, stack: AsyncExitStack) -> socket.socket:
-    """Bind a socket that only its owner can open; only a socket left behind is replaced."""
-    sock = socket.socket(socket.AF_UNIX)
-    stack.callback(sock.close)
-    mask = os.umask(0o177)
-    try:
-        _remove_abandoned(path)
-        sock.bind(str(path))
-    except OSError as error:
-        raise ListenError(
-            f"cannot listen on {path}: {_reason(error)}", fix="choose another path"
-        ) from None
-    finally:
-        os.umask(mask)
-    stack.callback(lambda: path.unlink(missing_ok=True))
-    sock.listen(1024)
-    return sock
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove a socket that nobody serves any more; raise `OSError` if somebody does."""
-    if not path.is_socket():
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-
-
-def _address(sock: socket.socket) -> str:
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{sock.getsockname()}"
-    host, port = sock.getsockname()[:2]
-    if host in WILDCARDS:  # shown as something that a client can call
-        host = "127.0.0.1"
-    return f"http://{_in_url(host)}:{port}"
-
-
-def _reason(error: OSError | UnicodeError) -> str:
-    """Return the reason without the address, which asyncio and socket repeat in their own."""
-    if isinstance(error, UnicodeError):
-        return "that is no host name"
-    number = error.errno or 0
-    return os.strerror(number) if number > 0 else str(error.strerror or error)  # < 0: getaddrinfo
-
-
-def _in_url(host: str) -> str:
-    """Return a host as it stands in a URL and in a Host field: an IPv6 address in brackets."""
-    return f"[{host}]" if ":" in host else host
 
 
 async def _watch(sources: Mapping[str, Source]) -> None:

@@ -199,8 +199,15 @@ class BadMessage(ClientError):
     title = "Bad HTTP message"
     advice = "use a client that speaks HTTP/1.1 by the book (RFC 9112)"
 
-    def __init__(self, detail: str, *, status: int = 400, fix: str | None = None) -> None:
-        super().__init__(detail, fix=fix)
+    def __init__(
+        self,
+        detail: str,
+        *,
+        status: int = 400,
+        fix: str | None = None,
+        upstream: str | None = None,
+    ) -> None:
+        super().__init__(detail, fix=fix, upstream=upstream)
         self.status = status
 
 

@@ -31,6 +31,7 @@ RUNGS = {  # the longest matching prefix counts
     "proxy.cli": 8,
     "proxy.__main__": 8,
     "proxy.app": 7,
+    "proxy.listeners": 7,
     "proxy.gateway": 6,
     "proxy.observe": 6,
     "proxy.sandbox": 6,

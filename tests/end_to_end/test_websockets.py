@@ -176,7 +176,7 @@ async def test_the_proxy_stops_in_time_although_websockets_are_open_on_every_por
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A container that takes over 10 s is killed."""
-    monkeypatch.setattr("proxy.app.DRAIN", 2.0)
+    monkeypatch.setattr("proxy.listeners.DRAIN", 2.0)
     with create_server(("127.0.0.1", 0)) as free:
         own_port = free.getsockname()[1]
     async with AsyncExitStack() as stack, serve(echo, "127.0.0.1", 0) as server:

@@ -248,7 +248,7 @@ async def test_chunks_in_http_1_0_are_refused(tmp_path: Path) -> None:
 async def test_a_head_that_is_never_finished_does_not_hold_a_connection(
     tmp_path: Path, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.app.IDLE", 0.2)
+    monkeypatch.setattr("proxy.listeners.IDLE", 0.2)
     async with (
         answering() as upstream,
         sidekey(tmp_path, keyed(upstream.origin)) as proxy,
