@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.credentials.token import Token
-from proxy.errors import CredentialExhausted, NotAllowed, SidekeyError, UpstreamError
+from proxy.errors import CredentialConflict, CredentialExhausted, SidekeyError, UpstreamError
 from proxy.events import Observer, RequestAborted, RequestForwarded
 from proxy.gateway.access import Access, content_of
 from proxy.gateway.answer import ForwardedResponse, pass_on
@@ -136,9 +136,8 @@ class Forwarding:
         if policy == "replace" or not credentials_present(received, rules):
             return rules
         if policy == "reject":
-            raise NotAllowed(
-                "the client sent a credential of its own, and this upstream has one",
-                fix="send none: sidekey adds its own",
+            raise CredentialConflict(
+                "the client sent a credential of its own, and this upstream has one"
             )
         return tuple(rule for rule in rules if not rule.uses_token)
 

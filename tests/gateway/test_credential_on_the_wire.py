@@ -158,7 +158,7 @@ async def test_reject_refuses_a_client_with_a_credential_and_serves_others(tmp_p
         sidekey(tmp_path, keyed(upstream.origin, more="client_credential: reject")) as proxy,
     ):
         refused = await ask(proxy, "GET /r/a", "authorization: Bearer dummy")
-        assert (refused.status, refused.field("Sidekey-Error")) == (403, ["not-allowed"])
+        assert (refused.status, refused.field("Sidekey-Error")) == (409, ["credential-conflict"])
         assert upstream.requests == []
         assert (await ask(proxy, "GET /r/a")).status == 200
 
