@@ -17,6 +17,7 @@ from proxy.credentials.stores.base import Store
 from proxy.credentials.stores.file import FileStore, default_folder
 from proxy.credentials.stores.memory import MemoryStore
 from proxy.events import Listening, Observer, Stopped
+from proxy.gateway.clients import Clients
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.upstream import UpstreamConnections
@@ -79,15 +80,17 @@ async def running(settings: Settings, *, store: Store, observe: Observer) -> Asy
         stack.push_async_callback(exchange.close)
         sources = build_sources(settings, store=store, exchange=exchange, observe=observe)
         endpoints = [url for source in sources.values() for url in source.provider.endpoints()]
+        clients = Clients(settings.clients)
         forwardings = {}
         for name, source in sources.items():
             stack.push_async_callback(source.close)
             await source.drop_foreign()
             upstream = UpstreamConnections(name, settings.upstreams[name], source)
             stack.push_async_callback(upstream.close)
-            forwardings[name] = Forwarding(upstream, endpoints, observe)
-        gateway = Gateway(forwardings, own_pages(sources.values()), observe)
-        addresses, urls = await listen(settings, gateway, stack)
+            forwardings[name] = Forwarding(upstream, endpoints, clients, observe)
+        pages = own_pages(sources.values(), clients.refusal)
+        gateway = Gateway(forwardings, pages, clients, observe)
+        addresses, urls = await listen(settings, gateway, clients, stack)
         watching = asyncio.create_task(_watch(sources), name="watch the store")
         stack.push_async_callback(_cancelled, watching)
         observe(Listening(addresses, tuple(sources)))

@@ -13,8 +13,9 @@ from aiohttp import web
 
 from proxy.config.models import Listen, Settings
 from proxy.errors import ListenError
+from proxy.gateway.clients import Clients
 from proxy.gateway.gateway import OWN_HOST_SUFFIX, Gateway
-from proxy.gateway.guard import LOOPBACK_NAMES, Listener
+from proxy.gateway.guard import LOOPBACK_NAMES, Guard, Listener
 from proxy.gateway.server import ClientServer
 
 DRAIN = 5.0  # seconds that requests under way have to end when the proxy stops
@@ -24,7 +25,7 @@ HEAD_LIMIT = 32 * 1024  # bytes of the request line, and of one field
 
 
 async def listen(
-    settings: Settings, gateway: Gateway, stack: AsyncExitStack
+    settings: Settings, gateway: Gateway, clients: Clients, stack: AsyncExitStack
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Bind every socket before the first one serves, and return the addresses and URLs."""
     listen = settings.listen
@@ -37,16 +38,20 @@ async def listen(
     runners: list[web.ServerRunner] = []
     stack.push_async_callback(_drain, runners)
     for sock, upstream_name in bound:
-        runners.append(await _serve(sock, gateway, _listener(sock, upstream_name, settings)))
+        runners.append(
+            await _serve(
+                sock, gateway, Guard(_listener(sock, upstream_name, settings), listen, clients)
+            )
+        )
         addresses.append(_address(sock))
         if upstream_name is not None:
             urls[upstream_name] = addresses[-1]
     return tuple(addresses), {name: f"{addresses[0]}/{name}" for name in settings.upstreams} | urls
 
 
-async def _serve(sock: socket.socket, gateway: Gateway, listener: Listener) -> web.ServerRunner:
+async def _serve(sock: socket.socket, gateway: Gateway, guard: Guard) -> web.ServerRunner:
     server = ClientServer(
-        gateway.at(listener),
+        gateway.behind(guard),
         handler_cancellation=True,  # a client that leaves ends the work at the upstream
         auto_decompress=False,
         access_log=None,

@@ -38,7 +38,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        return hmac.compare_digest(_bytes(self._value), _bytes(other._value))
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))
@@ -60,3 +60,8 @@ class Secret:
             ),
             serialization=core_schema.plain_serializer_function_ser_schema(lambda _: MASK),
         )
+
+
+def _bytes(text: str) -> bytes:
+    """Return the bytes of any text, what a client sent as broken UTF-8 included."""
+    return text.encode(errors="surrogatepass")

@@ -8,8 +8,7 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from proxy.errors import BadTarget, ContentTooLarge, SidekeyError
-from proxy.gateway.guard import HTTP_1_1
+from proxy.errors import BadMessage, ContentTooLarge, SidekeyError
 from proxy.injection.request import ContentFilter
 
 REPLAY_LIMIT = 256 * 1024  # bytes kept; larger content cannot be sent a second time
@@ -45,6 +44,22 @@ class ClientContent:
                 raise too_large
         return bytes(content)
 
+    async def beginnings(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield longer and longer beginnings of the content, each twice as long, up to `limit`.
+
+        All of it is kept for `stream`, so `limit` has to stay well below `REPLAY_LIMIT`.
+        """
+        shown = 0
+        async for chunk in self._rest():
+            self._keep(chunk)
+            if len(self._kept) >= min(2 * shown, limit):
+                shown = len(self._kept)
+                yield bytes(self._kept)
+            if shown >= limit:
+                return
+        if len(self._kept) > shown:
+            yield bytes(self._kept)
+
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield the content: what was kept of it first, then the rest from the client."""
         async with self._turn:
@@ -68,7 +83,7 @@ class ClientContent:
             try:
                 chunk = await self._request.content.readany()
             except web.RequestPayloadError:
-                raise BadTarget("the content is no proper HTTP/1.1", fix=HTTP_1_1) from None
+                raise BadMessage("the content is no proper HTTP/1.1") from None
             if chunk:
                 yield chunk
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
+from multidict import CIMultiDict, MultiMapping
 
 HOP_BY_HOP = frozenset(  # RFC 9110 7.6.1, and those that older software still sends
     {
@@ -33,7 +33,7 @@ PROTECTED = frozenset(  # a client that lists these in Connection must not make 
 )
 
 
-def request_fields(received: CIMultiDictProxy[str], *, keep_credentials: bool) -> CIMultiDict[str]:
+def request_fields(received: MultiMapping[str], *, keep_credentials: bool) -> CIMultiDict[str]:
     """Return the client's end-to-end fields, in order, with every duplicate.
 
     Duplicates take the spelling of the first: aiohttp's client lets `X-A` after `x-a` replace it.

@@ -14,16 +14,19 @@ from proxy.errors import CredentialConflict, CredentialExhausted, SidekeyError, 
 from proxy.events import Observer, RequestAborted, RequestForwarded
 from proxy.gateway.access import Access, content_of
 from proxy.gateway.answer import ForwardedResponse, pass_on
+from proxy.gateway.clients import Clients, key_shown
 from proxy.gateway.content import ClientContent
+from proxy.gateway.cross_origin import readable_by
 from proxy.gateway.fields import request_fields, without_unreadable_codings
+from proxy.gateway.guard import Caller
 from proxy.gateway.target import Target
 from proxy.gateway.upstream import UpstreamConnections, UpstreamResponse
 from proxy.gateway.websocket import HANDSHAKE, wants_websocket
 from proxy.injection import (
     Injector,
     OutgoingRequest,
+    client_values,
     content_limit,
-    credentials_present,
     inject,
     needs_token,
     strip_credentials,
@@ -51,16 +54,21 @@ class Forwarding:
     """Forwards requests to one upstream."""
 
     def __init__(
-        self, upstream: UpstreamConnections, token_endpoints: Iterable[str], observe: Observer
+        self,
+        upstream: UpstreamConnections,
+        token_endpoints: Iterable[str],
+        clients: Clients,
+        observe: Observer,
     ) -> None:
         self._upstream = upstream
+        self._clients = clients
         self._settings = upstream.settings
         self._source = upstream.source
         self._access = Access(upstream.settings, token_endpoints)
         self._observe = observe
 
     async def forward(
-        self, request: web.BaseRequest, target: Target, request_id: str
+        self, request: web.BaseRequest, target: Target, request_id: str, caller: Caller
     ) -> web.StreamResponse:
         """Answer `request` with what the upstream says.
 
@@ -69,14 +77,19 @@ class Forwarding:
         """
         begun = time.monotonic()
         path = self._upstream.base_path + target.path
+        content = ClientContent(request)
+        received = self._received(request, target, content)
+        shown, received = await key_shown(self._clients, received, self._settings.inject, content)
+        if not (shown or caller.known):
+            raise self._clients.refusal()
         local = self._access.local_answer(request.method, path)
         if local is not None:
             return web.Response(
                 status=local.status, body=content_of(local), content_type="application/json"
             )
         self._access.check(request.method, path)
-        content = ClientContent(request)
-        exchanged = await self._exchange(await self._prepare(request, target, content), content)
+        rules = self._settings.inject if shown else self._rules_for(received)
+        exchanged = await self._exchange(await self._prepare(received, rules, content), content)
         fact = RequestForwarded(
             request_id=request_id,
             upstream=self._upstream.name,
@@ -88,14 +101,21 @@ class Forwarding:
             rejected=exchanged.rejected,
         )
         try:
-            return await self._answer(request, exchanged, fact, begun)
+            return await self._answer(request, exchanged, fact, begun, caller)
         finally:
             await exchanged.response.close()
 
     async def _answer(
-        self, request: web.BaseRequest, exchanged: Exchanged, fact: RequestForwarded, begun: float
+        self,
+        request: web.BaseRequest,
+        exchanged: Exchanged,
+        fact: RequestForwarded,
+        begun: float,
+        caller: Caller,
     ) -> web.StreamResponse:
         response = ForwardedResponse.of(exchanged.response, rejected=exchanged.rejected)
+        if caller.origin is not None:
+            response.headers.update(readable_by(caller.origin))
         try:
             await pass_on(request, exchanged.response, response)
             self._observe(replace(fact, seconds=time.monotonic() - begun))
@@ -105,11 +125,11 @@ class Forwarding:
             self._abort(request, fact, error)
         return response
 
-    async def _prepare(
+    def _received(
         self, request: web.BaseRequest, target: Target, content: ClientContent
-    ) -> Prepared:
-        """Strip first, so that nothing that the client sends can undo what is injected last."""
-        received = OutgoingRequest(
+    ) -> OutgoingRequest:
+        """Return the client's request as it came, its content still to come."""
+        return OutgoingRequest(
             method=request.method,
             base=self._upstream.base_path,
             path=target.path,
@@ -117,15 +137,22 @@ class Forwarding:
             headers=CIMultiDict(request.headers),
             has_content=content.exists,
         )
-        rules = self._rules_for(received)
-        headers = request_fields(request.headers, keep_credentials=rules != self._settings.inject)
+
+    async def _prepare(
+        self, received: OutgoingRequest, rules: tuple[Injector, ...], content: ClientContent
+    ) -> Prepared:
+        """Strip first, so that nothing that the client sends can undo what is injected last."""
+        keep_credentials = rules != self._settings.inject
+        headers = request_fields(received.headers, keep_credentials=keep_credentials)
+        if self._clients.header is not None:
+            headers.popall(self._clients.header, None)
         if any(rule.contains is not None for rule in self._settings.reject_on):
             headers = without_unreadable_codings(headers)
-        if wants_websocket(request.headers):
+        if wants_websocket(received.headers):
             headers.update(HANDSHAKE)
         outgoing = strip_credentials(received.with_headers(headers), rules)
         limit = content_limit(outgoing, rules)
-        if limit is not None:
+        if limit is not None and outgoing.content is None:
             outgoing = outgoing.with_content(await content.read(limit))
         return Prepared(outgoing, rules)
 
@@ -133,7 +160,9 @@ class Forwarding:
         """Return the rules to apply: without ours if the client's own credential goes through."""
         rules = self._settings.inject
         policy = self._settings.client_credential
-        if policy == "replace" or not credentials_present(received, rules):
+        if policy == "replace" or not any(
+            value.strip() for value in client_values(received, rules)
+        ):
             return rules
         if policy == "reject":
             raise CredentialConflict(

@@ -8,17 +8,24 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from proxy.errors import BadTarget, NotAllowed, SidekeyError, UnknownUpstream
+from proxy.errors import (
+    BadTarget,
+    CrossSiteRefused,
+    MethodNotAllowed,
+    SidekeyError,
+    UnknownUpstream,
+)
 from proxy.events import Observer, RequestAborted, RequestRefused
+from proxy.gateway.clients import Clients
+from proxy.gateway.cross_origin import permission, readable_by
 from proxy.gateway.forwarding import Forwarding
-from proxy.gateway.guard import Listener, check_framing, check_host, check_site
+from proxy.gateway.guard import Caller, Guard, Listener
 from proxy.gateway.problems import problem
 from proxy.gateway.target import Target, parse, split_prefix
 from proxy.observe.pages import Page
 
 OWN_PREFIX = "_sidekey"
 OWN_HOST_SUFFIX = ".localhost"
-REFUSED_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})  # TRACE would echo the credential
 
 
 class Gateway:
@@ -28,38 +35,44 @@ class Gateway:
         self,
         forwardings: Mapping[str, Forwarding],
         pages: Mapping[str, Page],
+        clients: Clients,
         observe: Observer,
     ) -> None:
         self._forwardings = forwardings
         self._pages = pages
+        self._clients = clients
         self._observe = observe
 
-    def at(self, listener: Listener) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-        """Return what answers the requests of `listener`."""
+    def behind(self, guard: Guard) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        """Return what answers the requests that `guard` lets in."""
 
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
-            return await self._answer(request, listener)
+            return await self._answer(request, guard)
 
         return answer
 
-    async def _answer(self, request: web.BaseRequest, listener: Listener) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, guard: Guard) -> web.StreamResponse:
         request_id = secrets.token_hex(8)
         name: str | None = None
+        caller: Caller | None = None
         try:
-            host = check_host(request.headers, listener)
-            check_site(request.headers)
-            check_framing(request.headers, request.version)
-            if request.method in REFUSED_METHODS:
-                raise NotAllowed(f"{request.method} is refused", fix="use another method")
+            caller = guard.check(request)
+            if caller.preflight and caller.origin is not None:
+                return permission(request, caller.origin)
             target = parse(request.raw_path)
             own = self._own_page(target)
             if own is not None:
                 _check_reading(request.method)
-                return await own()
-            name, rest = self._route(listener, host, target)
-            return await self._forwarding(name).forward(request, rest, request_id)
+                return await own(self._is_known(caller, request))
+            _check_navigation(caller)
+            name, rest = self._route(guard.listener, caller.host, target)
+            forwarding = self._forwarding(name, caller)
+            return await forwarding.forward(request, rest, request_id, caller)
         except SidekeyError as error:
-            return self._refuse(request, error, name, request_id)
+            answer = self._refuse(request, error, name, request_id)
+            if caller is not None and caller.origin is not None:
+                answer.headers.update(readable_by(caller.origin))
+            return answer
         except asyncio.CancelledError:
             path = _path_of(request.raw_path)
             why = "the client left, or the proxy stopped"
@@ -83,8 +96,15 @@ class Gateway:
             return host.removesuffix(OWN_HOST_SUFFIX), target
         return split_prefix(target)
 
-    def _forwarding(self, name: str) -> Forwarding:
+    def _is_known(self, caller: Caller, request: web.BaseRequest) -> bool:
+        """Tell whether a caller of our own pages may call: there a key is a Bearer token."""
+        shown = request.headers.getall("Authorization", [])
+        return caller.known or self._clients.shown_by_key(shown)
+
+    def _forwarding(self, name: str, caller: Caller) -> Forwarding:
         if name not in self._forwardings:
+            if not caller.known:
+                raise self._clients.refusal()  # who is not known learns no names
             known = ", ".join(f"/{known}/" for known in self._forwardings)
             raise UnknownUpstream("no upstream has this route", fix=f"call one of {known}")
         return self._forwardings[name]
@@ -110,7 +130,15 @@ class Gateway:
 
 def _check_reading(method: str) -> None:
     if method not in ("GET", "HEAD"):
-        raise NotAllowed("sidekey's own pages are for reading", fix="use GET")
+        raise MethodNotAllowed("sidekey's own pages are for reading", fix="use GET")
+
+
+def _check_navigation(caller: Caller) -> None:
+    if caller.navigating:
+        raise CrossSiteRefused(
+            "a browser opened this address: a link in any document can make it do so",
+            fix="call it from a program, or set listen.browser_navigation: true",
+        )
 
 
 def _path_of(raw: str) -> str:

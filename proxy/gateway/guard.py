@@ -1,21 +1,47 @@
-"""Who may talk to us.
+"""Who may talk to us: the checks of one request, in order; the first that fails decides.
 
-A page that rebinds its name to 127.0.0.1 is betrayed by Host only, a page that posts across sites
-by Origin and Sec-Fetch-Site only: both are checked, for every method.
+Layer by layer: the peer, HTTP and Host, the method, the web page behind the request, other proxies,
+and the client's own credential. A page that rebinds its name to 127.0.0.1 is betrayed by Host only,
+a page that posts across sites by Origin and Sec-Fetch-Site only: all are checked, for every method.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
+import socket
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
+from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from proxy.errors import BadTarget, CrossSiteRefused, HostRefused
+from proxy.config.models import Listen
+from proxy.errors import (
+    BadMessage,
+    CrossSiteRefused,
+    HostRefused,
+    MethodNotAllowed,
+    PeerRefused,
+)
+from proxy.gateway.clients import Clients
 
-HTTP_1_1 = "use a client that speaks HTTP/1.1 by the book (RFC 9112)"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+ECHOING_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})  # TRACE would echo the credential
+THROUGH_A_PROXY = (
+    "Forwarded",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+)
+ROOT = 0
 _HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?")
+_UCRED = struct.Struct("3i")  # pid, uid, gid (Linux, unix(7))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +63,79 @@ class Listener:
         return name in self.names and (self.port is None or port == self.port)
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the guard learned about who calls.
+
+    `known` is false while a phantom key may yet show that the client may call. `navigating` is a
+    browser that opens a page, where it may not. `origin` is that of a web page that may call;
+    `preflight` is its browser asking whether it may.
+    """
+
+    host: str
+    known: bool
+    navigating: bool = False
+    preflight: bool = False
+    origin: str | None = None
+
+
+class Guard:
+    """Checks the requests that arrive at one listener."""
+
+    def __init__(self, listener: Listener, listen: Listen, clients: Clients) -> None:
+        self.listener = listener
+        self._listen = listen
+        self._clients = clients
+
+    def check(self, request: web.BaseRequest) -> Caller:
+        """Return who calls; raise the `ClientError` of the first check that fails."""
+        headers = request.headers
+        self._check_peer(request)
+        check_framing(headers, request.version)
+        host = check_host(headers, self.listener)
+        if request.method in ECHOING_METHODS:
+            raise MethodNotAllowed(f"{request.method} is refused")
+        origin = check_site(headers, self._listen.allowed_origins)
+        preflight = is_preflight(request)
+        if preflight and origin is None:
+            raise CrossSiteRefused("preflights are answered here, and this page may not call")
+        if not self._listen.front_proxy:
+            check_direct(headers)
+        return Caller(
+            host=host,
+            known=not preflight and self._clients.shown_by_header(headers),
+            navigating=is_navigation(headers) and not self._listen.browser_navigation,
+            preflight=preflight,
+            origin=origin,
+        )
+
+    def _check_peer(self, request: web.BaseRequest) -> None:
+        transport = request.transport
+        if transport is None:
+            return  # the client has left already
+        if self.listener.port is None:
+            _check_user(transport.get_extra_info("socket"), self._listen.allowed_uids)
+            return
+        peer = transport.get_extra_info("peername")
+        if peer is None or not self._may_connect(peer[0]):
+            raise PeerRefused(
+                "this address may not connect", fix="add its network to listen.allowed_peers"
+            )
+
+    @cached_property
+    def _may_connect(self) -> Callable[[str], bool]:
+        networks = [ipaddress.ip_network(network) for network in self._listen.allowed_peers]
+
+        @lru_cache(maxsize=1024)
+        def check(host: str) -> bool:
+            address = ipaddress.ip_address(host.partition("%")[0])
+            mapped = getattr(address, "ipv4_mapped", None)
+            address = mapped or address
+            return address.is_loopback or any(address in network for network in networks)
+
+        return check
+
+
 def check_host(headers: CIMultiDictProxy[str], listener: Listener) -> str:
     """Return the host name that the client used; raise `HostRefused` if it is not ours.
 
@@ -45,10 +144,10 @@ def check_host(headers: CIMultiDictProxy[str], listener: Listener) -> str:
     """
     fields = headers.getall("Host", [])
     if len(fields) != 1:
-        raise BadTarget("the request must have exactly one Host field", fix=HTTP_1_1)
+        raise BadMessage("the request must have exactly one Host field")
     match = _HOST.fullmatch(fields[0].strip().lower())
     if match is None:
-        raise BadTarget("the Host field is malformed", fix=HTTP_1_1)
+        raise BadMessage("the Host field is malformed")
     name = match["name"].removesuffix(".")
     port = int(match["port"]) if match["port"] else (None if listener.port is None else 80)
     if not listener.answers_to(name, port):
@@ -61,17 +160,65 @@ def check_host(headers: CIMultiDictProxy[str], listener: Listener) -> str:
 
 
 def check_framing(headers: CIMultiDictProxy[str], version: tuple[int, int]) -> None:
-    """Raise `BadTarget` for transfer codings that aiohttp would half undo (RFC 9112 6.1)."""
+    """Raise `BadMessage` for what aiohttp would let through, or half undo (RFC 9112 2.3, 6.1)."""
+    if version not in ((1, 0), (1, 1)):
+        raise BadMessage("this server speaks HTTP/1.1 and HTTP/1.0", status=505)
     codings = headers.getall("Transfer-Encoding", [])
     if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
-        raise BadTarget("the only transfer coding that is understood is chunked", fix=HTTP_1_1)
+        raise BadMessage("the only transfer coding that is understood is chunked", status=501)
     if codings and version < (1, 1):
-        raise BadTarget("HTTP/1.0 knows no transfer coding", fix=HTTP_1_1)
+        raise BadMessage("HTTP/1.0 knows no transfer coding")
+    if headers.get("Expect", "100-continue").strip().lower() != "100-continue":
+        raise BadMessage("the only expectation that is understood is 100-continue", status=417)
 
 
-def check_site(headers: CIMultiDictProxy[str]) -> None:
-    """Raise `CrossSiteRefused` for a request that a web page of another origin caused."""
-    if "Origin" in headers:
-        raise CrossSiteRefused("requests of web pages are refused: they would use your credentials")
-    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+def check_site(headers: CIMultiDictProxy[str], allowed: Sequence[str]) -> str | None:
+    """Return the allowed origin of the web page that calls, `None` if none does or it is our own.
+
+    Raises `CrossSiteRefused` for a page of any other origin. The Host field has been checked, so
+    an origin that equals it is a page of our own.
+    """
+    origins = headers.getall("Origin", [])
+    if len(origins) == 1 and origins[0] in allowed:
+        return origins[0]
+    if origins and origins != [f"http://{headers['Host'].strip().lower()}"]:
+        raise CrossSiteRefused(
+            "requests of web pages are refused: they would use your credentials",
+            fix="call it from a program of your own, or add the page to listen.allowed_origins",
+        )
+    if any(site not in ("none", "same-origin") for site in headers.getall("Sec-Fetch-Site", [])):
         raise CrossSiteRefused("a web page of another site caused this request")
+    return None
+
+
+def is_navigation(headers: CIMultiDictProxy[str]) -> bool:
+    """Tell whether a browser opens a page: typed, from a bookmark, or a link in another program."""
+    return headers.get("Sec-Fetch-Site") == "none" and headers.get("Sec-Fetch-Mode") == "navigate"
+
+
+def is_preflight(request: web.BaseRequest) -> bool:
+    """Tell whether a browser asks what a page of another origin may do (Fetch, CORS preflight)."""
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def check_direct(headers: CIMultiDictProxy[str]) -> None:
+    """Raise `PeerRefused` for a request that came through another proxy, as IMDSv2 does.
+
+    Whoever can reach an open proxy of this machine, or trick a server here into a request, would
+    be taken for a local client.
+    """
+    for name in THROUGH_A_PROXY:
+        if name in headers:
+            raise PeerRefused(
+                "the request came through another proxy",
+                fix="call sidekey directly, or set listen.front_proxy: true",
+            )
+
+
+def _check_user(sock: socket.socket, allowed: Sequence[int]) -> None:
+    """Raise `PeerRefused` for a user that may not use the unix socket, whatever its mode says."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return  # macOS: the mode of the socket alone keeps others out
+    _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    if uid not in (os.getuid(), ROOT, *allowed):
+        raise PeerRefused("this user may not connect", fix="add its id to listen.allowed_uids")

@@ -8,8 +8,7 @@ import traceback
 
 from aiohttp import web
 
-from proxy.errors import BadTarget, SidekeyError
-from proxy.gateway.guard import HTTP_1_1
+from proxy.errors import BadMessage, SidekeyError
 from proxy.gateway.problems import problem
 
 LOGGER = logging.getLogger("sidekey")
@@ -52,7 +51,7 @@ class ClientConnection(web.RequestHandler):
             raise ConnectionError("the answer has begun")
         error = SidekeyError("this is a mistake in sidekey; its log says where")
         if status == 400:
-            error = BadTarget("the message is no proper HTTP/1.1", fix=HTTP_1_1)
+            error = BadMessage("the message is no proper HTTP/1.1")
         response = problem(error, secrets.token_hex(8))
         response.force_close()
         return response

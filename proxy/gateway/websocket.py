@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp.client_proto
 from aiohttp import web
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, MultiMapping
 
 from proxy.errors import UpstreamUnreachable
 from proxy.gateway.upstream import UpstreamResponse
@@ -19,7 +19,7 @@ FLUSH = 5.0  # seconds for the one who stays to read what the one who left had s
 HANDSHAKE = CIMultiDict([("Connection", "Upgrade"), ("Upgrade", "websocket")])
 
 
-def wants_websocket(headers: CIMultiDictProxy[str]) -> bool:
+def wants_websocket(headers: MultiMapping[str]) -> bool:
     """Tell whether the client asks for a websocket (RFC 6455 4.2.1)."""
     upgrade = headers.get("Upgrade", "").strip().lower()
     options = [option.strip() for option in headers.get("Connection", "").lower().split(",")]

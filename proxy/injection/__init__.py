@@ -35,9 +35,9 @@ def strip_credentials(request: OutgoingRequest, rules: Sequence[Injector]) -> Ou
     return request
 
 
-def credentials_present(request: OutgoingRequest, rules: Sequence[Injector]) -> bool:
-    """Tell whether the client sent something where a token goes; content is not looked into."""
-    return any(rule.uses_token and rule.present(request) for rule in rules)
+def client_values(request: OutgoingRequest, rules: Sequence[Injector]) -> list[str]:
+    """Return what the client sent where a token goes, on any path, as far as it is at hand."""
+    return [value for rule in rules if rule.uses_token for value in rule.values(request)]
 
 
 def needs_token(request: OutgoingRequest, rules: Sequence[Injector]) -> bool:
@@ -87,8 +87,8 @@ __all__ = [
     "OutgoingRequest",
     "Path",
     "Query",
+    "client_values",
     "content_limit",
-    "credentials_present",
     "inject",
     "needs_token",
     "strip_credentials",

@@ -8,10 +8,11 @@ from typing import Literal
 from pydantic import Field
 
 from proxy.errors import ContentTooLarge, ContentTypeNotInjectable
+from proxy.injection import urlencoded
 from proxy.injection.form import with_field
-from proxy.injection.json_object import with_member
+from proxy.injection.json_object import member, with_member
 from proxy.injection.media import parameters
-from proxy.injection.multipart import MultipartFilter, boundary_of
+from proxy.injection.multipart import MultipartFilter, boundary_of, fields_of
 from proxy.injection.request import OutgoingRequest
 from proxy.injection.rule import Injector, Name, sendable
 
@@ -36,6 +37,21 @@ class Body(Injector):
 
     def fits(self, request: OutgoingRequest) -> bool:
         return request.method not in CONTENTLESS
+
+    def values(self, request: OutgoingRequest) -> list[str]:
+        """Return what the client sent under that name in content that is at hand.
+
+        Of multipart content the beginning is enough.
+        """
+        if request.content is None:
+            return []
+        if request.media_type == MULTIPART:
+            return fields_of(
+                request.content, boundary_of(request.headers["Content-Type"]), self.name
+            )
+        if request.media_type == FORM:
+            return urlencoded.values(request.content.decode("latin-1"), self.name)
+        return member(request.content, self.name) if _is_json(request.media_type) else []
 
     def needs_content(self, request: OutgoingRequest) -> int | None:
         """Return how many bytes must be at hand for `apply`; `None` if none, or it can stream."""

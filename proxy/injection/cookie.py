@@ -27,9 +27,9 @@ class Cookie(Injector):
             return request
         return request.with_headers(_with_cookies(request.headers, kept))
 
-    def present(self, request: OutgoingRequest) -> bool:
+    def values(self, request: OutgoingRequest) -> list[str]:
         pairs = _pairs(request.headers.getall("Cookie", []))
-        return any(_name(pair) == self.name and pair.partition("=")[2] for pair in pairs)
+        return [pair.partition("=")[2] for pair in pairs if _name(pair) == self.name]
 
     def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:
         own = f"{self.name}={sendable(value, 'cookie', excluded=';')}"

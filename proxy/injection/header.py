@@ -36,11 +36,9 @@ class Header(Injector):
         kept = [(name, value) for name, value in request.headers.items() if _folded(name) != slot]
         return request.with_headers(CIMultiDict(kept))
 
-    def present(self, request: OutgoingRequest) -> bool:
+    def values(self, request: OutgoingRequest) -> list[str]:
         slot = _folded(self.name)
-        return any(
-            _folded(name) == slot and value.strip() for name, value in request.headers.items()
-        )
+        return [value for name, value in request.headers.items() if _folded(name) == slot]
 
     def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:
         headers = request.headers.copy()

@@ -35,6 +35,15 @@ def with_member(content: bytes, name: str, value: str) -> bytes:
         raise ContentNotInjectable("the JSON content is not encoded in UTF-8") from None
 
 
+def member(content: bytes, name: str) -> list[str]:
+    """Return the text member `name` of a JSON object, nothing if it has none or is none."""
+    try:
+        raw = _SCAN.decode(content.removeprefix(_BOM.encode())).get(name)
+        return [msgspec.json.decode(raw, type=str)] if raw is not None else []
+    except (msgspec.DecodeError, RecursionError):
+        return []
+
+
 def _spliced(text: str, name: str, value: str) -> str:
     names = _names(text.removeprefix(_BOM))
     own = f"{json.dumps(name)}:{json.dumps(value)}"

@@ -13,6 +13,7 @@ from proxy.errors import ContentNotInjectable
 from proxy.injection.media import parameters
 
 HEAD_LIMIT = 16 * 1024  # bytes of one delimiter line with the part's header fields
+VALUE_LIMIT = 4 * 1024  # bytes of a dropped part that is remembered
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _DELIMITER_END = re.compile(rb"--|[ \t]*\r\n")
 _DELIMITER_UNFINISHED = re.compile(rb"-?|[ \t]*\r?")
@@ -28,6 +29,16 @@ def boundary_of(content_type: str) -> str:
             fix="let the client library set Content-Type itself",
         )
     return found[0]
+
+
+def fields_of(content: bytes, boundary: str, name: str) -> list[str]:
+    """Return the values of the parts called `name` that the beginning `content` holds whole."""
+    reading = MultipartFilter(boundary, name, "")
+    try:
+        reading.feed(content)
+    except ContentNotInjectable:
+        return []
+    return [value.decode(errors="replace").removeprefix("\r\n") for value in reading.dropped]
 
 
 class MultipartFilter:
@@ -48,6 +59,7 @@ class MultipartFilter:
         self._buffer = bytearray(b"\r\n")
         self._invisible = 2
         self._passing = True
+        self.dropped: list[bytes] = []
         self._searched = 0
         self._step: Callable[[bytearray], bool] = self._content
 
@@ -81,6 +93,8 @@ class MultipartFilter:
         if found < 0:
             self._take(len(self._buffer) - len(self._delimiter) + 1, ready)
             return False
+        if not self._passing and found <= VALUE_LIMIT:
+            self.dropped.append(bytes(self._buffer[:found]))
         self._take(found, ready)
         self._step = self._delimiter_end
         return True

@@ -21,8 +21,8 @@ class Query(Injector):
     def strip(self, request: OutgoingRequest) -> OutgoingRequest:
         return replace(request, query=urlencoded.without(request.query, self.name))
 
-    def present(self, request: OutgoingRequest) -> bool:
-        return urlencoded.holds(request.query, self.name)
+    def values(self, request: OutgoingRequest) -> list[str]:
+        return urlencoded.values(request.query, self.name)
 
     def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:
         separator = "&" if request.query else ""

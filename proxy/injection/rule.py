@@ -86,9 +86,9 @@ class Injector(Frozen):
         """Return `request` without what the client sent in the place."""
         return request
 
-    def present(self, request: OutgoingRequest) -> bool:
-        """Tell whether the client sent a value in the place, as far as the head shows."""
-        return False
+    def values(self, request: OutgoingRequest) -> list[str]:
+        """Return what the client sent in the place, decoded, as far as it is at hand."""
+        return []
 
     def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:
         """Return the stripped `request` with the formatted `value` in the place."""

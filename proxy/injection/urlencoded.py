@@ -5,7 +5,7 @@ Source: WHATWG URL, application/x-www-form-urlencoded.
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
 
 def without(text: str, name: str) -> str:
@@ -18,9 +18,10 @@ def without(text: str, name: str) -> str:
     return text if len(kept) == len(pairs) else "&".join(kept)
 
 
-def holds(text: str, name: str) -> bool:
-    """Tell whether `text` has a pair called `name` with a value that is not empty."""
-    return any(_is_called(pair, name) and pair.partition("=")[2] for pair in text.split("&"))
+def values(text: str, name: str) -> list[str]:
+    """Return the decoded values of every pair called `name`."""
+    raw = (pair.partition("=")[2] for pair in text.split("&") if _is_called(pair, name))
+    return [unquote_plus(value) for value in raw]
 
 
 def pair(name: str, value: str) -> str:

@@ -8,28 +8,32 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiohttp import web
 
 from proxy.credentials.source import Source
+from proxy.errors import SidekeyError
 from proxy.observe.status import SERVING, Status, as_json, status_of
 
-Page = Callable[[], Awaitable[web.Response]]
+Page = Callable[[bool], Awaitable[web.Response]]  # told whether the caller is known
 
 
-def own_pages(sources: Iterable[Source]) -> dict[str, Page]:
-    """Return the pages by their path below the prefix."""
+def own_pages(sources: Iterable[Source], refusal: Callable[[], SidekeyError]) -> dict[str, Page]:
+    """Return the pages by their path below the prefix; `refusal` is for callers nobody knows."""
     watched = tuple(sources)
 
     async def statuses() -> list[Status]:
         return [await status_of(source) for source in watched]
 
-    async def healthz() -> web.Response:
+    async def healthz(_known: bool) -> web.Response:
         return _answer({"status": "ok"})
 
-    async def readyz() -> web.Response:
+    async def readyz(known: bool) -> web.Response:
         """Say whether any upstream can serve: one that waits for a login stops no other."""
         states = {status.upstream: status.state for status in await statuses()}
         ready = any(state in SERVING for state in states.values())
-        return _answer({"ready": ready, "upstreams": states}, 200 if ready else 503)
+        names = {"upstreams": states} if known else {}
+        return _answer({"ready": ready, **names}, 200 if ready else 503)
 
-    async def status() -> web.Response:
+    async def status(known: bool) -> web.Response:
+        if not known:
+            raise refusal()
         return web.Response(text=as_json(await statuses()), content_type="application/json")
 
     return {"/healthz": healthz, "/readyz": readyz, "/status": status}

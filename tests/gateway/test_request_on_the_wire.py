@@ -11,7 +11,7 @@ import httpx
 import pytest
 import requests
 from gateway_samples import BEARER, keyed
-from proxying import sidekey
+from proxying import BEGINNING, sidekey
 from raw_client import ask, chunked
 from raw_upstream import answering
 from yarl import URL
@@ -131,10 +131,13 @@ async def test_hop_by_hop_fields_and_what_tells_about_the_client_stay_behind(
         "X-Real-IP": "1.2.3.4",
         "Via": "1.1 x",
         "Sec-Fetch-Mode": "cors",
-        "Expect": "nothing",
     }
     fields = [f"{name}: {value}" for name, value in sent.items()]
-    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+    beginning = BEGINNING.replace("port: 0", "port: 0, front_proxy: true")
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning) as proxy,
+    ):
         assert (await ask(proxy, "GET /r/a", *fields, "X-Kept: 1")).status == 200
     assert [name for name, _ in upstream.last.fields] == ["Host", "X-Kept", "Authorization"]
 

@@ -168,5 +168,5 @@ async def test_an_own_port_answers_to_no_other_upstreams_name(tmp_path: Path) ->
 
 async def test_our_own_pages_are_for_reading(tmp_path: Path) -> None:
     async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
-        assert (await ask(proxy, "POST /_sidekey/status")).status == 403
+        assert (await ask(proxy, "POST /_sidekey/status")).status == 405
         assert (await ask(proxy, "HEAD /_sidekey/healthz")).status == 200

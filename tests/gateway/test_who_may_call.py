@@ -168,7 +168,7 @@ async def test_a_target_that_could_escape_is_400(tmp_path: Path, target: str) ->
     assert answer.status == 400
 
 
-@pytest.mark.parametrize("target", ["/r/%2e%2e/admin", "/r/a%2fb", "/r/%zz", "*"])
+@pytest.mark.parametrize("target", ["/r/%2e%2e/admin", "/r/a%2fb", "/r/%zz"])
 async def test_a_refused_target_is_a_problem_and_is_not_repeated(
     tmp_path: Path, target: str
 ) -> None:
@@ -231,7 +231,7 @@ async def test_a_message_that_is_no_http_is_a_problem_and_is_not_logged(
         answer = await ask(proxy, "GET /r/a", "X : Bearer canary-of-the-client")
         host = b"Host: localhost:%d\r\nAuthorization: canary\x00of-the-client\r\n\r\n" % proxy.port
         await ask_raw(proxy, b"GET /r/a?token=canary HTTP/1.1\r\n" + host)
-    assert (answer.status, answer.field("Sidekey-Error")) == (400, ["bad-target"])
+    assert (answer.status, answer.field("Sidekey-Error")) == (400, ["bad-message"])
     assert b"canary" not in answer.content
     assert "canary" not in caplog.text
 

@@ -1,0 +1,95 @@
+"""Which programs may call: the shared header, and phantom keys in the place of the real key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from multidict import CIMultiDictProxy
+
+from proxy.config import models
+from proxy.credentials.secret import Secret
+from proxy.errors import ClientHeaderRequired, ClientKeyRequired, SidekeyError
+from proxy.gateway.content import ClientContent
+from proxy.injection import Body, Injector, OutgoingRequest, client_values, content_limit
+
+PEEK = 64 * 1024  # bytes of multipart content within which a phantom key has to stand
+
+
+class Clients:
+    """Compares what clients show with what the configuration asks for, in constant time."""
+
+    def __init__(self, settings: models.Clients | None) -> None:
+        self._header = settings.header if settings is not None else None
+        self._keys = settings.keys if settings is not None else ()
+
+    @property
+    def header(self) -> str | None:
+        """Name of the shared header: a secret of ours, that no upstream may see."""
+        return self._header.name if self._header is not None else None
+
+    @property
+    def have_keys(self) -> bool:
+        """Whether phantom keys are in use."""
+        return bool(self._keys)
+
+    def shown_by_header(self, headers: CIMultiDictProxy[str]) -> bool:
+        """Tell whether the client may call; false while a phantom key can still show it.
+
+        Raises `ClientHeaderRequired` if the header is wrong or doubled, or missing without an
+        alternative.
+        """
+        if self._header is None:
+            return not self._keys
+        shown = headers.getall(self._header.name, [])
+        if not shown and self._keys:
+            return False
+        if len(shown) != 1 or Secret(shown[0]) != self._header.value:
+            raise ClientHeaderRequired("clients have to show who they are")
+        return True
+
+    def shown_by_key(self, values: Iterable[str]) -> bool:
+        """Tell whether one of `values` is a phantom key, alone or after a scheme (`Bearer key`)."""
+        found = False
+        for value in values:
+            bare = Secret(value.strip().rpartition(" ")[2])
+            for key in self._keys:
+                found |= bare == key  # every key is compared, so that time tells nothing
+        return found
+
+    def refusal(self) -> SidekeyError:
+        """Return the error for a client that has shown nothing."""
+        if self._keys:
+            return ClientKeyRequired("clients have to show one of their keys")
+        return ClientHeaderRequired("clients have to show who they are")
+
+
+ANYBODY = Clients(None)
+
+
+async def key_shown(
+    clients: Clients,
+    received: OutgoingRequest,
+    rules: Sequence[Injector],
+    content: ClientContent,
+) -> tuple[bool, OutgoingRequest]:
+    """Tell whether a phantom key stands where a credential goes, or in `Authorization`.
+
+    Nothing has gone to the upstream before this is known. Content that had to be read for it comes
+    back with the request.
+    """
+    if not clients.have_keys:
+        return False, received
+    in_head = [*client_values(received, rules), *received.headers.getall("Authorization", [])]
+    if clients.shown_by_key(in_head):
+        return True, received
+    if not content.exists or not any(isinstance(rule, Body) for rule in rules):
+        return False, received
+    limit = content_limit(received, rules)
+    if limit is not None:
+        received = received.with_content(await content.read(limit))
+        return clients.shown_by_key(client_values(received, rules)), received
+    async for beginning in content.beginnings(PEEK):
+        if clients.shown_by_key(client_values(replace(received, content=beginning), rules)):
+            return True, received
+    return False, received
