@@ -12,7 +12,7 @@ from proxy.cli.output import FAILED, say
 def command(config: ConfigOption = None) -> None:
     """Exit 0 if the running proxy is alive."""
     settings = load_config(config).settings
-    if ask(settings.listen, "/_sidekey/healthz", "status") != "ok":
+    if ask(settings, "/_sidekey/healthz", "status") != "ok":
         say(f"sidekey: no proxy answers at {address(settings.listen)}")
         raise typer.Exit(FAILED)
     print("ok")

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from proxy.config.models import Listen
+from proxy.config.models import Clients, Listen, Settings
 
 TIMEOUT = 5.0  # seconds
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where to call what listens there
@@ -25,14 +25,14 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def ask(listen: Listen, path: str, member: str) -> Any:
+def ask(settings: Settings, path: str, member: str) -> Any:
     """Return that member of the proxy's JSON answer at `path`; `None` if no proxy answers so.
 
     Another program may listen there, and answer 200 to everything.
     """
-    connection = _connection(listen)
+    connection = _connection(settings.listen)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=_credential(settings.clients))
         response = connection.getresponse()
         answer = json.loads(response.read())
         return answer.get(member) if response.status == 200 and isinstance(answer, dict) else None
@@ -45,6 +45,15 @@ def ask(listen: Listen, path: str, member: str) -> Any:
 def address(listen: Listen) -> str:
     """Return where `ask` asks, for a message."""
     return str(listen.unix_socket or f"{listen.host}:{listen.port}")
+
+
+def _credential(clients: Clients | None) -> dict[str, str]:
+    """Return the field by which the proxy knows its clients."""
+    if clients is None:
+        return {}
+    if clients.header is not None:
+        return {clients.header.name: clients.header.value.reveal()}
+    return {"Authorization": f"Bearer {clients.keys[0].reveal()}"}
 
 
 def _connection(listen: Listen) -> http.client.HTTPConnection:

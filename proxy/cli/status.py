@@ -27,7 +27,7 @@ def command(
     Exits 1 if a token cannot be had for another reason.
     """
     loaded = load_config(config)
-    upstreams = ask(loaded.settings.listen, "/_sidekey/status", "upstreams")
+    upstreams = ask(loaded.settings, "/_sidekey/status", "upstreams")
     if upstreams is not None and not _are_ours(upstreams, loaded):
         say(f"the proxy at {address(loaded.settings.listen)} serves another configuration")
         upstreams = None

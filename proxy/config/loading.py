@@ -10,26 +10,33 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from proxy.config.document import MAX_BYTES, parse
+from proxy.config.exposure import exposure
 from proxy.config.interpolation import Expansion
 from proxy.config.issues import Issue, KeyPath, lies_below, lines
-from proxy.config.literals import literal_secret_issue, literal_secrets
+from proxy.config.literals import exposed_secret_issue, literal_secret_issue, secret_places
 from proxy.config.models import Settings
 from proxy.config.overrides import override
 from proxy.config.ports import port_conflicts
 from proxy.config.presets import Completion
+from proxy.config.references.file import READABLE_BY_OTHERS
+from proxy.config.versions import Versions, version_at
 from proxy.config.wording import issues_of
 from proxy.errors import ConfigError
-
-_READABLE_BY_OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that can be used; `warnings` are printable lines."""
+    """A configuration that can be used; `warnings` are printable lines.
+
+    `variables` are the environment variables that it refers to, `files` itself and the files that
+    it refers to, as they were when they were read.
+    """
 
     settings: Settings
     path: Path
     warnings: tuple[str, ...]
+    variables: frozenset[str]
+    files: Versions
 
 
 def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Path:
@@ -77,13 +84,21 @@ def load(
     `SIDEKEY_HOST`, `SIDEKEY_PORT` and `SIDEKEY_UNIX_SOCKET`, and these over the file.
     Raises `ConfigError` with every issue as `file:line:col: path: what is wrong`.
     """
+    expansion = Expansion(environ, path.parent, files={path: version_at(path)})
+    try:
+        return _load(path, expansion, overrides or {})
+    except ConfigError as error:
+        error.files = expansion.files
+        raise
+
+
+def _load(path: Path, expansion: Expansion, overrides: Mapping[str, object]) -> Loaded:
     content, is_private = _read(path)
     document = parse(content)
     if document.value is None:
         raise ConfigError(lines(document.issues, path, document.positions, {}))
-    expansion = Expansion(environ, path.parent)
     expanded = {key: expansion.expand(item, (key,)) for key, item in document.value.items()}
-    changed, origins = override(expanded, environ, overrides or {})
+    changed, origins = override(expanded, expansion.environ, overrides)
     completion = Completion()
     value = completion.complete(changed)
 
@@ -92,14 +107,18 @@ def load(
     settings, found = _validate(value)
     issues += _unless_reported(found, issues, completion.unknown)
     issues += _unless_reported(port_conflicts(value), issues)
+    issues += exposure(settings) if settings is not None else []
 
-    literals = literal_secrets(value, expansion.literals - origins.keys(), completion.secrets)
+    opened = secret_places(value, expansion.exposed, completion.secrets)
+    issues += [exposed_secret_issue(place, expansion.exposed[place]) for place in opened]
+    literals = secret_places(value, expansion.literals - origins.keys(), completion.secrets)
     exposed = [literal_secret_issue(place, is_private=is_private) for place in literals]
     if not is_private:
         issues += exposed
     if settings is None or issues:
         raise ConfigError(lines(issues, path, document.positions, origins))
-    return Loaded(settings, path, tuple(lines(exposed, path, document.positions, origins)))
+    warnings = tuple(lines(exposed, path, document.positions, origins))
+    return Loaded(settings, path, warnings, frozenset(expansion.variables), expansion.files)
 
 
 def _read(path: Path) -> tuple[bytes, bool]:
@@ -107,7 +126,7 @@ def _read(path: Path) -> tuple[bytes, bool]:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            return file.read(MAX_BYTES + 1), not mode & _READABLE_BY_OTHERS
+            return file.read(MAX_BYTES + 1), not mode & READABLE_BY_OTHERS
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
 

@@ -117,7 +117,8 @@ class Guard:
             _check_user(transport.get_extra_info("socket"), self._listen.allowed_uids)
             return
         peer = transport.get_extra_info("peername")
-        if peer is None or not self._may_connect(peer[0]):
+        own = transport.get_extra_info("sockname")
+        if not peer or not own or (peer[0] != own[0] and not self._may_connect(peer[0])):
             raise PeerRefused(
                 "this address may not connect", fix="add its network to listen.allowed_peers"
             )
