@@ -1,28 +1,61 @@
-"""Client sessions that send what they are told and nothing else.
+"""Client sessions that send what they are told and nothing else, and believe only proper HTTP/1.
 
 aiohttp's defaults follow redirects, keep cookies, inflate answers and add fields of their own; each
-of these was measured to corrupt a message or to carry a credential to another host.
+of these was measured to corrupt a message or to carry a credential to another host. It also takes
+answers of which nobody can say where they end, or to which request they belong.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import ipaddress
+import socket
+from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 AUTOMATIC_FIELDS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 FIELD_LIMIT = 64 * 1024  # bytes of one field of an answer; real ones carry tokens of 16 kB
+DNS_LIFETIME = 10  # seconds
+NEVER_CALLED = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "0.0.0.0/32",
+            "::/128",  # unspecified: another name of this machine
+            "169.254.0.0/16",
+            "fe80::/10",  # link-local: the metadata services of clouds, which hand out credentials
+            "fd00:ec2::/32",  # the same of AWS
+            "100.100.100.200/32",  # the same of Alibaba Cloud
+            "224.0.0.0/4",
+            "ff00::/8",  # multicast
+        ),
+    )
+)
+
+
+class AddressRefused(OSError):
+    """The host has an address that is never called."""
+
+
+class ImproperAnswer(aiohttp.ClientError):
+    """An answer that aiohttp takes, and that is no proper HTTP/1."""
 
 
 def open_session(timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
     """Return a session without cookies, decompression, automatic fields and ambient credentials.
 
     The number of connections is not limited here: 100 open event streams, aiohttp's default limit,
-    would block every other request.
+    would block every other request. A request raises `aiohttp.ClientError` of which the cause is
+    `AddressRefused`, or which is `ImproperAnswer`, beside what aiohttp raises itself.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10),
+        connector=_Connector(),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=AUTOMATIC_FIELDS,
@@ -30,13 +63,93 @@ def open_session(timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
         trust_env=False,  # it would also read ~/.netrc and send what it finds there
         max_line_size=FIELD_LIMIT,
         max_field_size=FIELD_LIMIT,
+        middlewares=(_only_proper_answers,),
     )
 
 
 def forward_proxy(url: str) -> str | None:
-    """Return the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for `url`, if any."""
+    """Return the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for `url`, if any.
+
+    None leads to an address that is never called: on the direct way it is refused.
+    """
     parts = urlsplit(url)
     proxies = getproxies()
-    if parts.scheme not in proxies or proxy_bypass(parts.netloc):
+    if parts.scheme not in proxies or proxy_bypass(parts.netloc) or _is_refused(parts.hostname):
         return None
     return proxies[parts.scheme]
+
+
+def _is_refused(host: str | None) -> bool:
+    """Tell whether `host` is an address that is never called; names are left to the resolver."""
+    address = _address(host or "")
+    return address is not None and any(address in network for network in NEVER_CALLED)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that `host` spells, in any of the spellings that the system knows."""
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return mapped or address
+    with suppress(OSError):
+        return ipaddress.IPv4Address(socket.inet_aton(host.rstrip(".")))  # 0xa9fea9fe, 169.16689662
+    return None
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Return a socket for one address, the last thing before it is connected.
+
+    Whatever the resolver says and when it says it, this is the address that is called.
+    """
+    family, kind, protocol, _, where = address
+    if _is_refused(str(where[0])):
+        raise AddressRefused("an address that is never called")
+    return socket.socket(family, kind, protocol)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections that speak `_OneAnswerEach`, to addresses that may be called."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=0, ttl_dns_cache=DNS_LIFETIME, socket_factory=_socket)
+        protocol: Callable[..., ResponseHandler] = _OneAnswerEach
+        self._factory = functools.partial(protocol, loop=asyncio.get_running_loop())
+
+
+class _OneAnswerEach(ResponseHandler):
+    """aiohttp's side of a connection, which as of 3.14.5 mixes up answers and waits for ever.
+
+    What it relies on is semi-public; `tests/faults` fails if it changes.
+    """
+
+    def is_connected(self) -> bool:
+        """Tell whether the next request may use this connection.
+
+        Not if more came than was asked for: that would be taken for the next request's answer, and
+        the next client would get it.
+        """
+        return super().is_connected() and not self.should_close
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; if they are no HTTP, tell the reader of the content, who would wait on."""
+        content = self._payload
+        super().data_received(data)
+        if self.exception() is not None and content is not None and not content.is_eof():
+            content.set_exception(aiohttp.ClientPayloadError("malformed"))
+
+
+async def _only_proper_answers(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Refuse what aiohttp takes against RFC 9112 2.3 and 6.1 and RFC 9110 15."""
+    answer = await send(request)
+    coding = [value.strip().lower() for value in answer.headers.getall("Transfer-Encoding", ())]
+    is_proper = (
+        answer.version in (aiohttp.HttpVersion10, aiohttp.HttpVersion11)
+        and (200 <= answer.status <= 599 or answer.status == 101)
+        and (not coding or (coding == ["chunked"] and answer.version == aiohttp.HttpVersion11))
+    )
+    if not is_proper:
+        answer.close()
+        raise ImproperAnswer
+    return answer

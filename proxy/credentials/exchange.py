@@ -10,7 +10,7 @@ from typing import TypeVar
 import aiohttp
 from yarl import URL
 
-from proxy.connections import forward_proxy, open_session
+from proxy.connections import AddressRefused, ImproperAnswer, forward_proxy, open_session
 from proxy.credentials.identity import masked
 from proxy.credentials.providers import Provider
 from proxy.credentials.token import TokenRequest, TokenResponse, without_query
@@ -21,6 +21,7 @@ T = TypeVar("T")
 ANSWER_LIMIT = 64 * 1024  # bytes; the longest known answer has 4 kB
 STEP_LIMIT = 8
 TIMEOUT = 10.0  # seconds, for one whole request
+_IMPROPER = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, ImproperAnswer)
 
 
 class Exchange:
@@ -98,10 +99,14 @@ def why_unreachable(error: Exception) -> str:
         return "it does not speak TLS as it should (is it an http:// address?)"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name cannot be resolved"
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+        error.os_error, AddressRefused
+    ):
+        return "it resolves to an address that sidekey does not call"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection ({os.strerror(error.errno) if error.errno else 'failed'})"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it closed the connection without an answer"
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+    if isinstance(error, _IMPROPER):
         return "its answer is no proper HTTP"
     return type(error).__name__
