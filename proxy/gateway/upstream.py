@@ -7,13 +7,14 @@ import contextlib
 import io
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from types import TracebackType
 from urllib.parse import urlsplit
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from proxy.config.models import Rejection, Upstream
+from proxy.config.models import Rejection, Timeouts, Upstream
 from proxy.connections import forward_proxy, open_session
 from proxy.credentials.exchange import why_unreachable
 from proxy.credentials.source import Source
@@ -99,6 +100,44 @@ def _inflated(content: bytes, headers: CIMultiDictProxy[str]) -> bytes:
     return b""
 
 
+class Deadline:
+    """The time that the upstream has for each piece of a request, and then for its answer's head.
+
+    aiohttp's own timeout waits for ever for one who takes no content, begins anew with every byte
+    and ends with an interim answer (103). While the client is to send more, this one rests.
+    """
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._connect = timeouts.connect.total_seconds()
+        self._read = timeouts.read.total_seconds()
+        self._timeout = asyncio.timeout(self._connect + self._read)
+        self._is_met = False
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_met = True
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def run(self) -> None:
+        """It is the upstream's turn."""
+        self._reschedule(asyncio.get_running_loop().time() + self._read)
+
+    def rest(self) -> None:
+        """It is the client's turn."""
+        self._reschedule(None)
+
+    def _reschedule(self, when: float | None) -> None:
+        if not (self._is_met or self._timeout.expired()):
+            self._timeout.reschedule(when)
+
+
 class UpstreamConnections:
     """Sends requests to the upstream `name`, and to no other origin."""
 
@@ -118,16 +157,18 @@ class UpstreamConnections:
         to have no place for the credential.
         """
         headers = request.headers.copy()
-        sending = _sending(request, content, headers)
+        deadline = Deadline(self.settings.timeouts)
+        sending = _sending(request, content, headers, deadline)
         with _upstream_errors(content):
-            answer = await self._opened().request(
-                request.method,
-                self._url(request),
-                headers=headers,
-                data=sending if sending is not None else _in_pieces(request.content),
-                allow_redirects=False,
-                proxy=self._proxy,
-            )
+            async with deadline:
+                answer = await self._opened().request(
+                    request.method,
+                    self._url(request),
+                    headers=headers,
+                    data=sending if sending is not None else _in_pieces(request.content),
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                )
         return UpstreamResponse(answer, sending)
 
     async def close(self) -> None:
@@ -146,7 +187,7 @@ class UpstreamConnections:
             self._session = open_session(
                 aiohttp.ClientTimeout(
                     total=None,
-                    sock_connect=timeouts.connect.total_seconds(),
+                    connect=timeouts.connect.total_seconds(),  # the resolver's time included
                     sock_read=timeouts.read.total_seconds(),
                 )
             )
@@ -154,7 +195,10 @@ class UpstreamConnections:
 
 
 def _sending(
-    request: OutgoingRequest, content: ClientContent, headers: CIMultiDict[str]
+    request: OutgoingRequest,
+    content: ClientContent,
+    headers: CIMultiDict[str],
+    deadline: Deadline,
 ) -> AsyncGenerator[bytes, None] | None:
     """Return the content that streams from the client, and declare its length if it has one."""
     if request.content is not None or not content.exists:
@@ -164,7 +208,7 @@ def _sending(
         chunks = filtered(chunks, request.filters)
     elif content.length is not None:
         headers["Content-Length"] = str(content.length)
-    return _watched(chunks, content)
+    return _watched(chunks, content, deadline)
 
 
 def _in_pieces(content: bytes | None) -> io.BytesIO | None:
@@ -173,13 +217,17 @@ def _in_pieces(content: bytes | None) -> io.BytesIO | None:
 
 
 async def _watched(
-    chunks: AsyncGenerator[bytes, None], content: ClientContent
+    chunks: AsyncGenerator[bytes, None], content: ClientContent, deadline: Deadline
 ) -> AsyncGenerator[bytes, None]:
     """Yield `chunks`, and note our own error: aiohttp reports it as a broken connection."""
     try:
         async with contextlib.aclosing(chunks):
+            deadline.rest()
             async for chunk in chunks:
+                deadline.run()
                 yield chunk
+                deadline.rest()
+        deadline.run()
     except SidekeyError as error:
         content.failure = error
         raise
@@ -190,6 +238,8 @@ def _upstream_errors(content: ClientContent | None = None) -> Iterator[None]:
     """Turn aiohttp's errors, whose texts hold URLs, into ours."""
     try:
         yield
+    except aiohttp.ConnectionTimeoutError:
+        raise UpstreamUnreachable("the upstream: no connection in time") from None
     except TimeoutError as error:
         raise UpstreamTimeout("the upstream did not answer in time") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
