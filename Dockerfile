@@ -18,8 +18,8 @@ RUN groupadd --gid 10001 sidekey \
     && install --directory --owner=10001 --group=10001 --mode=0700 /data \
     && install --directory /etc/sidekey
 COPY --from=build /opt/sidekey /opt/sidekey
-# A container's own loopback is out of reach for its neighbours and for published ports.
-# Who may connect is decided by what is published: see docker-compose.yml.
+# A container's own loopback is out of reach for its neighbours and for published ports, so the
+# configuration has to name clients and allowed_peers: see docker-compose.yml.
 ENV PATH=/opt/sidekey/bin:$PATH \
     SIDEKEY_HOST=0.0.0.0 \
     SIDEKEY_PORT=8080 \
