@@ -17,6 +17,7 @@ from proxy.credentials.stores.base import Store
 from proxy.credentials.stores.file import FileStore, default_folder
 from proxy.credentials.stores.memory import MemoryStore
 from proxy.events import Listening, Observer, Stopped
+from proxy.gateway.capacity import Capacity
 from proxy.gateway.clients import Clients
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.gateway import Gateway
@@ -87,10 +88,13 @@ async def running(settings: Settings, *, store: Store, observe: Observer) -> Asy
             await source.drop_foreign()
             upstream = UpstreamConnections(name, settings.upstreams[name], source)
             stack.push_async_callback(upstream.close)
-            forwardings[name] = Forwarding(upstream, endpoints, clients, observe)
+            forwardings[name] = Forwarding(
+                upstream, endpoints, clients, settings.listen.timeouts, observe
+            )
         pages = own_pages(sources.values(), clients.refusal)
         gateway = Gateway(forwardings, pages, clients, observe)
-        addresses, urls = await listen(settings, gateway, clients, stack)
+        capacity = Capacity(settings.listen.max_connections, observe)
+        addresses, urls = await listen(settings, gateway, clients, capacity, stack)
         watching = asyncio.create_task(_watch(sources), name="watch the store")
         stack.push_async_callback(_cancelled, watching)
         observe(Listening(addresses, tuple(sources)))

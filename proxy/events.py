@@ -29,6 +29,13 @@ class Stopped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionsExhausted(Event):
+    """As many connections are open as `listen.max_connections` says; told at most each 10 s."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestForwarded(Event):
     """The client got the upstream's answer. `seconds` run from its first byte to our last."""
 

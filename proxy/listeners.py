@@ -13,21 +13,27 @@ from aiohttp import web
 
 from proxy.config.models import Listen, Settings
 from proxy.errors import ListenError
+from proxy.gateway.capacity import Capacity
 from proxy.gateway.clients import Clients
 from proxy.gateway.gateway import OWN_HOST_SUFFIX, Gateway
 from proxy.gateway.guard import LOOPBACK_NAMES, Guard, Listener
+from proxy.gateway.parser import check_parser
 from proxy.gateway.server import ClientServer
 
 DRAIN = 5.0  # seconds that requests under way have to end when the proxy stops
-IDLE = 30.0  # seconds; for aiohttp this is also the time in which a request's head must be complete
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
-HEAD_LIMIT = 32 * 1024  # bytes of the request line, and of one field
+BACKLOG = 1024  # connections that wait to be accepted
 
 
 async def listen(
-    settings: Settings, gateway: Gateway, clients: Clients, stack: AsyncExitStack
+    settings: Settings,
+    gateway: Gateway,
+    clients: Clients,
+    capacity: Capacity,
+    stack: AsyncExitStack,
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Bind every socket before the first one serves, and return the addresses and URLs."""
+    check_parser()
     listen = settings.listen
     bound: list[tuple[socket.socket, str | None]] = [(_bind(listen, stack), None)]
     for name, upstream in settings.upstreams.items():
@@ -38,31 +44,31 @@ async def listen(
     runners: list[web.ServerRunner] = []
     stack.push_async_callback(_drain, runners)
     for sock, upstream_name in bound:
-        runners.append(
-            await _serve(
-                sock, gateway, Guard(_listener(sock, upstream_name, settings), listen, clients)
-            )
+        guard = Guard(_listener(sock, upstream_name, settings), listen, clients)
+        server = ClientServer(
+            gateway.behind(guard),
+            handler_cancellation=True,  # a client that leaves ends the work at the upstream
+            timeouts=listen.timeouts,
+            capacity=capacity,
         )
+        runners.append(await _serve(sock, server))
         addresses.append(_address(sock))
         if upstream_name is not None:
             urls[upstream_name] = addresses[-1]
     return tuple(addresses), {name: f"{addresses[0]}/{name}" for name in settings.upstreams} | urls
 
 
-async def _serve(sock: socket.socket, gateway: Gateway, guard: Guard) -> web.ServerRunner:
-    server = ClientServer(
-        gateway.behind(guard),
-        handler_cancellation=True,  # a client that leaves ends the work at the upstream
-        auto_decompress=False,
-        access_log=None,
-        keepalive_timeout=IDLE,
-        max_line_size=HEAD_LIMIT,
-        max_field_size=HEAD_LIMIT,
-    )
+async def _serve(sock: socket.socket, server: ClientServer) -> web.ServerRunner:
+    """Serve `sock` until the runner is cleaned up.
+
+    asyncio accepts as many connections in a row as its backlog says. Without file descriptors it
+    complains as often, and other work waits meanwhile: so its own is 1, and the socket's is not.
+    """
     # aiohttp waits that long twice: before and after it cancels what is under way.
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN / 2)
     await runner.setup()
-    await web.SockSite(runner, sock).start()
+    await web.SockSite(runner, sock, backlog=1).start()
+    sock.listen(BACKLOG)
     return runner
 
 
@@ -91,7 +97,7 @@ def _bind_tcp(host: str, port: int, stack: AsyncExitStack) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         sock = socket.create_server(
-            (host, port), family=family, backlog=1024, dualstack_ipv6=host == "::"
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::"
         )
     except (OSError, UnicodeError) as error:
         why = _reason(error)
@@ -118,7 +124,7 @@ def _bind_unix(path: Path, stack: AsyncExitStack) -> socket.socket:
     finally:
         os.umask(mask)
     stack.callback(lambda: path.unlink(missing_ok=True))
-    sock.listen(1024)
+    sock.listen(BACKLOG)
     return sock
 
 

@@ -36,12 +36,17 @@ class ForwardedResponse(web.StreamResponse):
 
 
 async def pass_on(
-    request: web.BaseRequest, answer: UpstreamResponse, response: ForwardedResponse
+    request: web.BaseRequest, answer: UpstreamResponse, response: ForwardedResponse, patience: float
 ) -> None:
-    """Send `answer` to the client as `response`, chunk by chunk, without any delay of ours."""
+    """Send `answer` to the client as `response`, chunk by chunk, without any delay of ours.
+
+    `patience` is how many seconds either end of a websocket may read nothing.
+    """
     if answer.status == 101:
-        await _upgrade(request, answer, response)
+        await _upgrade(request, answer, response, patience)
         return
+    if not request.content.is_eof():
+        response.force_close()  # the upstream did not wait for content that may never come
     await response.prepare(request)
     async for chunk in answer.chunks():
         await response.write(chunk)
@@ -49,11 +54,11 @@ async def pass_on(
 
 
 async def _upgrade(
-    request: web.BaseRequest, answer: UpstreamResponse, response: ForwardedResponse
+    request: web.BaseRequest, answer: UpstreamResponse, response: ForwardedResponse, patience: float
 ) -> None:
     if not wants_websocket(request.headers):
         raise UpstreamUnreachable("the upstream switched protocols without being asked")
     response.force_close()
     await response.prepare(request)
     await response.write_eof()
-    await join(request, answer)
+    await join(request, answer, patience)

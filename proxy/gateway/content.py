@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from aiohttp import web
 
-from proxy.errors import BadMessage, ContentTooLarge, SidekeyError
+from proxy.errors import BadMessage, ClientTooSlow, ContentTooLarge, SidekeyError
+from proxy.gateway.limits import too_large
 from proxy.injection.request import ContentFilter
 
 REPLAY_LIMIT = 256 * 1024  # bytes kept; larger content cannot be sent a second time
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+SLOWEST = 1024  # bytes a second of content, once it has been waited for as long as for one piece
 
 
 class ClientContent:
-    """Reads the content of `request` once, and gives it out again from what it kept."""
+    """Reads the content of `request` once, and gives it out again from what it kept.
 
-    def __init__(self, request: web.BaseRequest) -> None:
+    `patience` is how many seconds the next piece may take; `limit` is the size of the whole.
+    Reading raises `ClientTooSlow`, `ContentTooLarge` and `BadMessage`.
+    """
+
+    def __init__(self, request: web.BaseRequest, patience: float, limit: int | None = None) -> None:
         self._request = request
+        self._patience = patience
+        self._limit = limit
+        self._waited = 0.0  # seconds, for the client alone
+        self._received = 0
         self._kept = bytearray()
         self._ended = not request.body_exists
         self._continued = False
@@ -31,17 +42,17 @@ class ClientContent:
 
     async def read(self, limit: int) -> bytes:
         """Return the whole content, or raise `ContentTooLarge` past `limit` bytes."""
-        too_large = ContentTooLarge(
+        over = ContentTooLarge(
             f"content that a credential goes into may have {limit} bytes",
             fix="send less at once, or raise max_size of the body rule",
         )
         if (self._request.content_length or 0) > limit:
-            raise too_large
+            raise over
         content = bytearray()
         async for chunk in self._rest():
             content += chunk
             if len(content) > limit:
-                raise too_large
+                raise over
         return bytes(content)
 
     async def beginnings(self, limit: int) -> AsyncIterator[bytes]:
@@ -80,14 +91,31 @@ class ClientContent:
         if not self._ended:
             await self._invite()
         while not self._ended:
-            try:
-                chunk = await self._request.content.readany()
-            except web.RequestPayloadError:
-                raise BadMessage("the content is no proper HTTP/1.1") from None
+            chunk = await self._next()
             if chunk:
+                self._count(chunk)
                 yield chunk
             else:
                 self._ended = True
+
+    async def _next(self) -> bytes:
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._request.content.readany()
+        except web.RequestPayloadError:
+            raise BadMessage("the content is no proper HTTP/1.1") from None
+        except TimeoutError:
+            raise ClientTooSlow(f"no content came for {self._patience:g} seconds") from None
+        finally:
+            self._waited += time.monotonic() - begun
+
+    def _count(self, chunk: bytes) -> None:
+        self._received += len(chunk)
+        if self._limit is not None and self._received > self._limit:
+            raise too_large(self._limit)
+        if self._waited > self._patience and self._received < self._waited * SLOWEST:
+            raise ClientTooSlow(f"the content comes at less than {SLOWEST} bytes a second")
 
     async def _invite(self) -> None:
         """Answer `Expect: 100-continue` now: every check has passed, and content is wanted."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 from multidict import CIMultiDict
 
+from proxy.config.models import ClientTimeouts
 from proxy.credentials.token import Token
 from proxy.errors import CredentialConflict, CredentialExhausted, SidekeyError, UpstreamError
 from proxy.events import Observer, RequestAborted, RequestForwarded
@@ -19,6 +20,7 @@ from proxy.gateway.content import ClientContent
 from proxy.gateway.cross_origin import readable_by
 from proxy.gateway.fields import request_fields, without_unreadable_codings
 from proxy.gateway.guard import Caller
+from proxy.gateway.limits import Limits
 from proxy.gateway.target import Target
 from proxy.gateway.upstream import UpstreamConnections, UpstreamResponse
 from proxy.gateway.websocket import HANDSHAKE, wants_websocket
@@ -58,9 +60,12 @@ class Forwarding:
         upstream: UpstreamConnections,
         token_endpoints: Iterable[str],
         clients: Clients,
+        timeouts: ClientTimeouts,
         observe: Observer,
     ) -> None:
         self._upstream = upstream
+        self._timeouts = timeouts
+        self._limits = Limits(upstream.settings.limits)
         self._clients = clients
         self._settings = upstream.settings
         self._source = upstream.source
@@ -77,7 +82,8 @@ class Forwarding:
         """
         begun = time.monotonic()
         path = self._upstream.base_path + target.path
-        content = ClientContent(request)
+        patience = self._timeouts.content.total_seconds()
+        content = ClientContent(request, patience, self._limits.content)
         received = self._received(request, target, content)
         shown, received = await key_shown(self._clients, received, self._settings.inject, content)
         if not (shown or caller.known):
@@ -88,22 +94,28 @@ class Forwarding:
                 status=local.status, body=content_of(local), content_type="application/json"
             )
         self._access.check(request.method, path)
-        rules = self._settings.inject if shown else self._rules_for(received)
-        exchanged = await self._exchange(await self._prepare(received, rules, content), content)
-        fact = RequestForwarded(
+        with self._limits.admitted(request.content_length):
+            rules = self._settings.inject if shown else self._rules_for(received)
+            exchanged = await self._exchange(await self._prepare(received, rules, content), content)
+            fact = self._fact(request, exchanged, request_id)
+            try:
+                return await self._answer(request, exchanged, fact, begun, caller)
+            finally:
+                await exchanged.response.close()
+
+    def _fact(
+        self, request: web.BaseRequest, exchanged: Exchanged, request_id: str
+    ) -> RequestForwarded:
+        return RequestForwarded(
             request_id=request_id,
             upstream=self._upstream.name,
             method=request.method,
             path=request.raw_path.partition("?")[0],
             status=exchanged.response.status,
-            seconds=time.monotonic() - begun,
+            seconds=0.0,
             replayed=exchanged.replayed,
             rejected=exchanged.rejected,
         )
-        try:
-            return await self._answer(request, exchanged, fact, begun, caller)
-        finally:
-            await exchanged.response.close()
 
     async def _answer(
         self,
@@ -117,7 +129,9 @@ class Forwarding:
         if caller.origin is not None:
             response.headers.update(readable_by(caller.origin))
         try:
-            await pass_on(request, exchanged.response, response)
+            await pass_on(
+                request, exchanged.response, response, self._timeouts.send.total_seconds()
+            )
             self._observe(replace(fact, seconds=time.monotonic() - begun))
         except (UpstreamError, ConnectionError) as error:
             if isinstance(error, UpstreamError) and not response.prepared:

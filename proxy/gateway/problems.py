@@ -7,7 +7,7 @@ import math
 
 from aiohttp import web
 
-from proxy.errors import SidekeyError
+from proxy.errors import BadMessage, SidekeyError
 
 ERROR_FIELD = "Sidekey-Error"
 
@@ -27,9 +27,12 @@ def problem(error: SidekeyError, request_id: str) -> web.Response:
     headers = {ERROR_FIELD: error.slug, "Cache-Control": "no-store"}
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
-    return web.Response(
+    response = web.Response(
         status=error.status,
         body=json.dumps(said, ensure_ascii=False).encode() + b"\n",
         headers=headers,
         content_type="application/problem+json",
     )
+    if isinstance(error, BadMessage):
+        response.force_close()  # what follows may be a part of it, and no request
+    return response

@@ -13,6 +13,7 @@ from aiohttp import web
 from multidict import CIMultiDict, MultiMapping
 
 from proxy.errors import UpstreamUnreachable
+from proxy.gateway.stall import StallWatch
 from proxy.gateway.upstream import UpstreamResponse
 
 FLUSH = 5.0  # seconds for the one who stays to read what the one who left had sent
@@ -43,11 +44,13 @@ class _Tail:
 class _End(asyncio.Protocol):
     """One end of the tunnel: what arrives here is written to the other end.
 
-    A slow reader at the other end pauses reading here, so memory stays bounded.
+    A slow reader at the other end pauses reading here, so memory stays bounded. One that takes
+    nothing for `patience` seconds is left, and with it the tunnel.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, patience: float) -> None:
         self.transport = transport
+        self.stall = StallWatch(transport, patience, give_up=transport.abort)
         self.former = transport.get_protocol()
         self.closed = asyncio.get_running_loop().create_future()
         self.other: _End | None = None
@@ -57,6 +60,7 @@ class _End(asyncio.Protocol):
             self.other.transport.write(data)
 
     def pause_writing(self) -> None:
+        self.stall.begin()
         if self.other is not None and not self.other.transport.is_closing():
             self.other.transport.pause_reading()
 
@@ -66,6 +70,7 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.former.connection_lost(exc)
+        self.stall.end()
         if not self.closed.done():
             self.closed.set_result(None)
         if self.other is not None:
@@ -84,8 +89,11 @@ def _collect(protocol: Any, tail: _Tail) -> None:
         protocol.set_parser(tail)
 
 
-async def join(request: web.BaseRequest, answer: UpstreamResponse) -> None:
-    """Join client and upstream until one of them leaves. The client has had its 101 already."""
+async def join(request: web.BaseRequest, answer: UpstreamResponse, patience: float) -> None:
+    """Join client and upstream until one of them leaves, or reads nothing for `patience` seconds.
+
+    The client has had its 101 already.
+    """
     connection = answer.connection
     if connection is None or connection.transport is None or request.transport is None:
         raise UpstreamUnreachable("the connection was lost during the handshake")
@@ -93,7 +101,7 @@ async def join(request: web.BaseRequest, answer: UpstreamResponse) -> None:
     from_client, from_upstream = _Tail(), _Tail()
     for protocol, tail in ((request.protocol, from_client), (connection.protocol, from_upstream)):
         _collect(protocol, tail)
-    client_end, upstream_end = _End(ours), _End(theirs)
+    client_end, upstream_end = _End(ours, patience), _End(theirs, patience)
     client_end.other, upstream_end.other = upstream_end, client_end
     for end in (client_end, upstream_end):
         end.transport.set_protocol(end)

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import structlog
 
 from proxy.events import (
+    ConnectionsExhausted,
     Event,
     Listening,
     Observer,
@@ -23,7 +24,14 @@ from proxy.events import (
     TokenNotStored,
 )
 
-WARNINGS = (RequestAborted, RequestRefused, TokenDropped, TokenFailed, TokenNotStored)
+WARNINGS = (
+    ConnectionsExhausted,
+    RequestAborted,
+    RequestRefused,
+    TokenDropped,
+    TokenFailed,
+    TokenNotStored,
+)
 
 
 def configure(stream: TextIO = sys.stderr) -> None:

@@ -346,7 +346,7 @@ async def test_broken_chunks_of_the_client_are_the_clients_fault(
         await client.head()
         await client.send(framed(b"{") + content)
         answer = await client.answer()
-        assert (answer.status, answer.field("Sidekey-Error")) == (400, ["bad-target"])
+        assert (answer.status, answer.field("Sidekey-Error")) == (400, ["bad-message"])
         assert len(proxy.told(RequestRefused)) == 1
     assert upstream.requests == []
 

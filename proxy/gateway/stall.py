@@ -1,0 +1,46 @@
+"""Peers that read nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class StallWatch:
+    """Calls `give_up` when nothing of what waits on `transport` is taken for `patience` seconds.
+
+    The transport's own close would wait for such a peer forever.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, patience: float, give_up: Callable[[], None]
+    ) -> None:
+        self._transport = transport
+        self._patience = patience
+        self._give_up = give_up
+        self._waiting = 0  # bytes at the last look
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Watch until all is taken, if something waits."""
+        if self._timer is None:
+            self._look()
+
+    def end(self) -> None:
+        """Watch no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._waiting = self._transport.get_write_buffer_size()
+        self._timer = None
+        if self._waiting:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._patience, self._look_again)
+
+    def _look_again(self) -> None:
+        if self._transport.get_write_buffer_size() >= self._waiting:
+            self._give_up()
+        else:
+            self._look()
