@@ -1,4 +1,4 @@
-"""What makes a provider's tokens its own: every configured value, secrets included."""
+"""What makes a provider's tokens its own: every configured value; which of them are secret."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel
 
 from proxy.credentials.providers import Provider
+from proxy.credentials.redaction import SENSITIVE_NAME, Redaction
 from proxy.credentials.secret import MASK, Secret
+from proxy.injection import Injector
 
 _CREDENTIALS = re.compile(r"\b(Basic|Bearer) +[\w.~+/=-]+", re.IGNORECASE)
-SHORTEST_SECRET = 4  # shorter ones would mask half of every sentence
+SHORTEST_SECRET = 4  # shorter ones could be part of a word
 
 
 def material(provider: Provider, base_url: str) -> str:
@@ -41,30 +42,47 @@ def _plain(value: Any) -> Any:
 
 def masked(text: str, provider: Provider) -> str:
     """Return `text` with every secret of the provider masked: vendors echo what they refuse."""
-    secrets = {secret for secret in _secrets(provider) if len(secret) >= SHORTEST_SECRET}
-    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
-    for spelling in sorted(spellings, key=len, reverse=True):
-        text = re.sub(re.escape(spelling), MASK, text, flags=re.IGNORECASE)
-    return _CREDENTIALS.sub(rf"\1 {MASK}", text)
+    redaction = Redaction(shortest=SHORTEST_SECRET)
+    for secret in {*secrets_of(provider), *hidden_texts(provider)}:
+        redaction.know(secret)
+    return redaction.masked(_CREDENTIALS.sub(rf"\1 {MASK}", text))
 
 
-def _spellings(secret: str) -> set[str]:
-    """Return the secret as JSON, a form and a URL may spell it."""
-    return {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)}
+def secrets_of(settings: BaseModel) -> Iterator[Secret]:
+    """Yield every Secret in `settings`, and what is called one where any text may stand.
+
+    Such as the member `clientSecret` of a token request.
+    """
+    for name, found in _kept_out_of_sight("", settings):
+        if isinstance(found, Secret):
+            yield found
+        elif SENSITIVE_NAME.search(name):
+            yield Secret(found)
 
 
-def _secrets(value: Any, *, hidden: bool = False) -> Iterator[str]:
-    """Yield every Secret, and every text in a field that is kept out of `repr`."""
-    if isinstance(value, Secret):
-        yield value.reveal()
+def hidden_texts(settings: BaseModel) -> Iterator[Secret]:
+    """Yield every text in a field that is kept out of `repr`: some are secret, some are not."""
+    for _, found in _kept_out_of_sight("", settings):
+        if isinstance(found, str):
+            yield Secret(found)
+
+
+def _kept_out_of_sight(
+    name: str, value: Any, *, hidden: bool = False
+) -> Iterator[tuple[str, Secret | str]]:
+    """Yield Secrets and hidden texts, each with the name of the field or member it stands in."""
+    if isinstance(value, Secret) or (hidden and isinstance(value, str)):
+        yield name, value
+    elif isinstance(value, Injector):
+        if not value.uses_token:
+            yield str(getattr(value, "name", "")), value.format
     elif isinstance(value, BaseModel):
-        for name, field in type(value).model_fields.items():
-            yield from _secrets(getattr(value, name), hidden=not field.repr)
+        for field_name, field in type(value).model_fields.items():
+            item = getattr(value, field_name)
+            yield from _kept_out_of_sight(field_name, item, hidden=not field.repr)
     elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _secrets(item, hidden=hidden)
+        for key, item in value.items():
+            yield from _kept_out_of_sight(key, item, hidden=hidden)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _secrets(item, hidden=hidden)
-    elif hidden and isinstance(value, str):
-        yield value
+            yield from _kept_out_of_sight(name, item, hidden=hidden)
