@@ -1,11 +1,47 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures that every test may ask for, and what pytest does for every test."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from canaries import leaks
+from case_summary import outcomes, summary
 from clocks import Clock
+
+CASE = "case"
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the ids of the hostile cases that a test claims where its reports show them."""
+    item.user_properties += [(CASE, id_) for mark in item.iter_markers(CASE) for id_ in mark.args]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[pytest.TestReport]:
+    """Fail a test whose output or log, at debug level, holds a made-up secret."""
+    report = yield
+    leaking = leaks(part for part in report.sections if part[0].endswith(report.when))
+    if report.passed and leaking:
+        report.outcome = "failed"
+        report.longrepr = f"a secret stands in: {', '.join(leaking)}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the hostile cases by group, if any ran."""
+    found = outcomes(
+        (outcome, [value for key, value in report.user_properties if key == CASE])
+        for outcome in ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
+        for report in terminalreporter.getreports(outcome)
+    )
+    if found:
+        terminalreporter.section("hostile and faulty cases")
+        terminalreporter.write_line(summary(found))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from proxy.app import Running, open_store, running
 from proxy.config import load
+from proxy.credentials.redaction import Redaction
 from proxy.credentials.source import Source
 from proxy.credentials.stores.base import Store
-from proxy.events import Event
+from proxy.events import Event, Observer
 
 BEGINNING = "listen: {port: 0}\nstore: {type: memory}\n"
 
@@ -36,6 +37,17 @@ class Sidekey:
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 
+    @property
+    def place(self) -> int | Path:
+        """The port of the main listener, or its unix socket."""
+        socket = self.address.removeprefix("unix:")
+        return Path(socket) if socket != self.address else self.port
+
+    @property
+    def host(self) -> str:
+        """What a client's Host field says that calls the main listener."""
+        return "localhost" if isinstance(self.place, Path) else f"127.0.0.1:{self.place}"
+
     def source(self, upstream: str) -> Source:
         return self.running.sources[upstream]
 
@@ -51,14 +63,27 @@ async def sidekey(
     environ: Mapping[str, str] | None = None,
     beginning: str = BEGINNING,
     store: Store | None = None,
+    observe: Observer | None = None,
+    redaction: Redaction | None = None,
 ) -> AsyncIterator[Sidekey]:
-    """Serve `upstreams`, the YAML text below that key, on a free port, with tokens in memory."""
+    """Serve `upstreams`, the YAML text below that key, on a free port, with tokens in memory.
+
+    `observe` gets the events too.
+    """
     path = folder / "sidekey.yaml"
     indented = "".join(f"  {line}\n" for line in upstreams.strip("\n").splitlines())
     path.write_text(f"{beginning}upstreams:\n{indented}")
     path.chmod(0o600)
     settings = load(path, environ=environ or {}).settings
     events: list[Event] = []
+
+    def observe_all(event: Event) -> None:
+        events.append(event)
+        if observe is not None:
+            observe(event)
+
     kept = store if store is not None else open_store(settings.store, environ or {})
-    async with running(settings, store=kept, observe=events.append) as proxy:
+    async with running(
+        settings, store=kept, observe=observe_all, redaction=redaction or Redaction()
+    ) as proxy:
         yield Sidekey(proxy, events)

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from proxying import Sidekey
@@ -96,9 +97,31 @@ class RawClient:
         self.writer.transport.abort()
 
 
+class _KeepingReader(asyncio.StreamReader):
+    """Keeps what arrived, read or not."""
+
+    def __init__(self, received: bytearray) -> None:
+        super().__init__(limit=2**20)
+        self._received = received
+
+    def feed_data(self, data: bytes) -> None:
+        self._received += data
+        super().feed_data(data)
+
+
 @asynccontextmanager
-async def raw_client(port: int) -> AsyncIterator[RawClient]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
+async def raw_client(
+    place: int | Path, received: bytearray | None = None
+) -> AsyncIterator[RawClient]:
+    """Connect to a port of this machine or to a unix socket; add to `received` what arrives."""
+    loop = asyncio.get_running_loop()
+    reader = _KeepingReader(received) if received is not None else asyncio.StreamReader(2**20)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    if isinstance(place, Path):
+        transport, _ = await loop.create_unix_connection(lambda: protocol, str(place))
+    else:
+        transport, _ = await loop.create_connection(lambda: protocol, "127.0.0.1", place)
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
     try:
         yield RawClient(reader, writer)
     finally:
@@ -111,20 +134,26 @@ def message(line: str, *fields: str, content: bytes = b"", host: str) -> bytes:
 
 
 async def ask(
-    proxy: Sidekey, line: str, *fields: str, content: bytes = b"", host: str | None = None
+    proxy: Sidekey,
+    line: str,
+    *fields: str,
+    content: bytes = b"",
+    host: str | None = None,
+    received: bytearray | None = None,
 ) -> RawAnswer:
     """Send one request (`ask(proxy, "GET /r/a")`) over a connection of its own."""
-    host = host if host is not None else f"127.0.0.1:{proxy.port}"
+    host = host if host is not None else proxy.host
     if content and not any(f.lower().startswith("transfer-encoding") for f in fields):
         fields = (*fields, f"Content-Length: {len(content)}")
-    async with raw_client(proxy.port) as client:
-        await client.send(message(line, *fields, content=content, host=host))
-        return await client.answer(line.partition(" ")[0])
+    request = message(line, *fields, content=content, host=host)
+    return await ask_raw(proxy, request, line.partition(" ")[0], received=received)
 
 
-async def ask_raw(proxy: Sidekey, request: bytes, method: str = "GET") -> RawAnswer:
+async def ask_raw(
+    proxy: Sidekey, request: bytes, method: str = "GET", *, received: bytearray | None = None
+) -> RawAnswer:
     """Send `request` as it is over a connection of its own."""
-    async with raw_client(proxy.port) as client:
+    async with raw_client(proxy.place, received) as client:
         await client.send(request)
         return await client.answer(method)
 
