@@ -41,6 +41,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         (outcome, [value for key, value in report.user_properties if key == CASE])
         for outcome in ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
         for report in terminalreporter.getreports(outcome)
+        if isinstance(report, pytest.TestReport)
     )
     if found:
         terminalreporter.section("hostile and faulty cases")
