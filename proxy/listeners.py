@@ -21,6 +21,7 @@ from proxy.gateway.parser import check_parser
 from proxy.gateway.server import ClientServer
 
 DRAIN = 5.0  # seconds that requests under way have to end when the proxy stops
+OWNER, OPEN = 0o600, 0o666  # modes of a unix socket
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 BACKLOG = 1024  # connections that wait to be accepted
 
@@ -89,7 +90,7 @@ def _listener(sock: socket.socket, upstream: str | None, settings: Settings) -> 
 
 def _bind(listen: Listen, stack: AsyncExitStack) -> socket.socket:
     if listen.unix_socket is not None:
-        return _bind_unix(listen.unix_socket, stack)
+        return _bind_unix(listen.unix_socket, OPEN if listen.allowed_uids else OWNER, stack)
     return _bind_tcp(listen.host, listen.port, stack)
 
 
@@ -109,11 +110,14 @@ def _bind_tcp(host: str, port: int, stack: AsyncExitStack) -> socket.socket:
     return sock
 
 
-def _bind_unix(path: Path, stack: AsyncExitStack) -> socket.socket:
-    """Bind a socket that only its owner can open; only a socket left behind is replaced."""
+def _bind_unix(path: Path, mode: int, stack: AsyncExitStack) -> socket.socket:
+    """Bind a socket; only one that was left behind is replaced.
+
+    With `OPEN`, the guard asks the kernel for the user of each connection.
+    """
     sock = socket.socket(socket.AF_UNIX)
     stack.callback(sock.close)
-    mask = os.umask(0o177)
+    mask = os.umask(0o777 & ~mode)
     try:
         _remove_abandoned(path)
         sock.bind(str(path))

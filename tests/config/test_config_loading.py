@@ -34,7 +34,7 @@ def test_what_is_not_written_has_the_documented_default(load_text):
 
 
 def test_options_win_over_environment_over_file(load_text):
-    text = "listen: {host: file.example, port: 1}" + GOOD
+    text = "listen: {host: file.example, port: 1}\nclients: {keys: a-made-up-client-key}" + GOOD
     environ = ENVIRON | {"SIDEKEY_HOST": "environ.example", "SIDEKEY_PORT": "2"}
     assert load_text(text, ENVIRON).settings.listen.host == "file.example"
     assert load_text(text, environ).settings.listen.port == 2

@@ -1,0 +1,296 @@
+"""Clients that have to show who they are: a shared header, or a phantom key in the key's place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gateway_samples import BEARER, KEY, keyed
+from proxying import BEGINNING, Sidekey, sidekey
+from raw_client import RawAnswer, ask, check_problem, chunked
+from raw_upstream import RawUpstream, answering
+
+PHANTOM = "phantom-key-of-the-agent"
+HEADER = "Sidekey-Client: shared-by-the-clients"
+KEYS = BEGINNING + f"clients: {{keys: [another-phantom-key, {PHANTOM}]}}\n"
+SHARED = BEGINNING + "clients: {header: {value: shared-by-the-clients}}\n"
+BOTH = BEGINNING + f"clients: {{keys: {PHANTOM}, header: {{value: shared-by-the-clients}}}}\n"
+JSON = "Content-Type: application/json"
+FORM = "Content-Type: application/x-www-form-urlencoded"
+PARTS = "Content-Type: multipart/form-data; boundary=x"
+
+
+def part(name: str, value: str) -> bytes:
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+
+
+async def answered(
+    folder: Path,
+    beginning: str,
+    rule: str,
+    line: str,
+    *fields: str,
+    content: bytes = b"",
+    more: str = "",
+) -> tuple[RawAnswer, RawUpstream]:
+    """Send one request through an upstream with one rule."""
+    async with (
+        answering() as upstream,
+        sidekey(
+            folder, keyed(upstream.origin, more=f"inject: {rule}\n{more}"), beginning=beginning
+        ) as proxy,
+    ):
+        return await ask(proxy, line, *fields, content=content), upstream
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        f"Authorization: Bearer {PHANTOM}",
+        f"authorization: bearer {PHANTOM}",
+        f"Authorization: {PHANTOM}",
+        "Authorization: Bearer another-phantom-key",
+    ],
+)
+async def test_a_phantom_key_in_the_keys_place_is_replaced_by_it(
+    tmp_path: Path, field: str
+) -> None:
+    rule = '{in: header, name: Authorization, format: "Bearer {token}"}'
+    answer, upstream = await answered(tmp_path, KEYS, rule, "GET /r/a", field)
+    assert answer.status == 200
+    assert upstream.last.field("Authorization") == [BEARER]
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "content"),
+    [
+        (f"GET /r/a?q=1&key={PHANTOM}", [], b""),
+        ("GET /r/a", [f"Authorization: Bearer {PHANTOM}"], b""),
+    ],
+)
+async def test_a_phantom_key_in_the_query_is_replaced(
+    tmp_path: Path, line: str, fields: list[str], content: bytes
+) -> None:
+    rule = "{in: query, name: key}"
+    answer, upstream = await answered(tmp_path, KEYS, rule, line, *fields, content=content)
+    assert answer.status == 200
+    assert upstream.last.target.endswith(f"key={KEY}")
+    assert PHANTOM.encode() not in upstream.last.head
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (JSON, json.dumps({"text": "hi", "i": PHANTOM}).encode()),
+        (FORM, f"text=hi&i={PHANTOM}".encode()),
+        (PARTS, part("i", PHANTOM) + part("file", "x" * 300_000) + b"--x--\r\n"),
+        (PARTS, part("text", "hi") + part("i", PHANTOM) + b"--x--\r\n"),
+    ],
+)
+async def test_a_phantom_key_in_the_content_is_replaced(
+    tmp_path: Path, kind: str, content: bytes
+) -> None:
+    answer, upstream = await answered(
+        tmp_path, KEYS, "{in: body, name: i}", "POST /r/a", kind, content=content
+    )
+    assert answer.status == 200
+    assert KEY.encode() in upstream.last.content
+    assert PHANTOM.encode() not in upstream.last.content
+
+
+async def test_a_phantom_key_is_found_in_parts_that_come_in_drips(tmp_path: Path) -> None:
+    content = part("i", PHANTOM) + part("file", "x" * 1000) + b"--x--\r\n"
+    drips = chunked(*(content[at : at + 7] for at in range(0, len(content), 7)))
+    rule = "{in: body, name: i}"
+    fields = [PARTS, "Transfer-Encoding: chunked"]
+    answer, upstream = await answered(tmp_path, KEYS, rule, "POST /r/a", *fields, content=drips)
+    assert answer.status == 200
+    assert upstream.last.content.count(KEY.encode()) == 1
+    assert b"x" * 1000 in upstream.last.content
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (JSON, b'{"i": "phantom-key-of-the-agenT"}'),
+        (JSON, b'{"i": 5}'),
+        (JSON, b'{"x": {"i": "phantom-key-of-the-agent"}}'),
+        (JSON, b"nonsense"),
+        (FORM, b"x=phantom-key-of-the-agent"),
+        (PARTS, part("x", PHANTOM) + b"--x--\r\n"),
+        (PARTS, part("file", "x" * 300_000) + part("i", PHANTOM) + b"--x--\r\n"),
+        ("Content-Type: text/plain", PHANTOM.encode()),
+    ],
+)
+async def test_content_without_a_key_in_its_place_never_reaches_the_upstream(
+    tmp_path: Path, kind: str, content: bytes
+) -> None:
+    answer, upstream = await answered(
+        tmp_path, KEYS, "{in: body, name: i}", "POST /r/a", kind, content=content
+    )
+    check_problem(answer, 401, "client-key-required")
+    assert upstream.connections == 0
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Accept: */*",
+        "Authorization: Bearer",
+        "Authorization: Bearer phantom-key-of-the-agen",
+        "Authorization: Bearer phantom-key-of-the-agentt",
+        "Authorization: Bearer phantom-key-of-the-agent\xe9",
+        f"X-Api-Key: {PHANTOM}",
+        HEADER,
+    ],
+)
+async def test_a_client_without_a_key_is_401_and_learns_no_names(
+    tmp_path: Path, field: str
+) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=KEYS) as proxy,
+    ):
+        answers = [await ask(proxy, line, field) for line in ("GET /r/a", "GET /x/a", "GET /")]
+    assert [answer.status for answer in answers] == [401, 401, 401]
+    assert "/r/" not in answers[1].content.decode()
+    assert upstream.connections == 0
+
+
+async def test_a_policy_for_a_clients_own_credential_does_not_mean_phantom_keys(
+    tmp_path: Path,
+) -> None:
+    """With `pass` it would go to the upstream, with `reject` no SDK could call."""
+    rule = '{in: header, name: Authorization, format: "Bearer {token}"}'
+    for policy in ("pass", "reject"):
+        answer, upstream = await answered(
+            tmp_path,
+            BOTH,
+            rule,
+            "GET /r/a",
+            f"Authorization: Bearer {PHANTOM}",
+            HEADER,
+            more=f"client_credential: {policy}",
+        )
+        assert answer.status == 200
+        assert upstream.last.field("Authorization") == [BEARER]
+
+
+@pytest.mark.parametrize("beginning", [SHARED, BOTH])
+async def test_the_shared_header_lets_in_and_stays_here(tmp_path: Path, beginning: str) -> None:
+    answer, upstream = await answered(
+        tmp_path, beginning, "{in: header, name: X-Api-Key}", "GET /r/a", HEADER
+    )
+    assert answer.status == 200
+    assert upstream.last.field("Sidekey-Client") == []
+    assert b"shared-by" not in upstream.last.head
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        ["Sidekey-Client: true"],
+        ["Sidekey-Client: Shared-by-the-clients"],
+        [HEADER, HEADER],
+        [f"Authorization: Bearer {PHANTOM}"],
+    ],
+)
+async def test_a_missing_wrong_or_doubled_header_is_412(tmp_path: Path, fields: list[str]) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=SHARED) as proxy,
+    ):
+        answer = await ask(proxy, "GET /r/a", *fields)
+    assert (answer.status, answer.field("Sidekey-Error")) == (412, ["client-header-required"])
+    assert upstream.connections == 0
+
+
+async def pages(proxy: Sidekey, *fields: str) -> list[tuple[int, bool]]:
+    """Status of each own page, and whether it names the upstream."""
+    names = ("healthz", "readyz", "status")
+    answers = [await ask(proxy, f"GET /_sidekey/{name}", *fields) for name in names]
+    return [(answer.status, b'"r"' in answer.content) for answer in answers]
+
+
+async def test_strangers_learn_only_that_the_proxy_lives(tmp_path: Path) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=KEYS) as proxy,
+    ):
+        assert await pages(proxy) == [(200, False), (200, False), (401, False)]
+        shown = f"Authorization: Bearer {PHANTOM}"
+        assert await pages(proxy, shown) == [(200, False), (200, True), (200, True)]
+
+
+async def test_a_page_of_an_allowed_origin_may_call_and_read(tmp_path: Path) -> None:
+    origin = "http://localhost:5173"
+    beginning = BEGINNING.replace("port: 0", f"port: 0, allowed_origins: ['{origin}']")
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning) as proxy,
+    ):
+        asking = ["Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: x-a"]
+        allowed = await ask(proxy, "OPTIONS /r/a", f"Origin: {origin}", *asking)
+        assert upstream.connections == 0
+        answer = await ask(proxy, "GET /r/a", f"Origin: {origin}", "Sec-Fetch-Site: same-site")
+        problem = await ask(proxy, "GET /nope", f"Origin: {origin}")
+        other = await ask(proxy, "GET /r/a", "Origin: http://localhost:5174")
+    assert (allowed.status, answer.status, problem.status, other.status) == (204, 200, 404, 403)
+    assert allowed.field("Access-Control-Allow-Methods") == ["PUT"]
+    assert allowed.field("Access-Control-Allow-Headers") == ["x-a"]
+    for readable in (allowed, answer, problem):
+        assert readable.field("Access-Control-Allow-Origin") == [origin]
+    assert other.field("Access-Control-Allow-Origin") == []
+    assert upstream.last.field("Origin") == []
+
+
+async def test_a_page_of_our_own_origin_may_call(tmp_path: Path) -> None:
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        fields = [f"Origin: http://127.0.0.1:{proxy.port}", "Sec-Fetch-Site: same-origin"]
+        assert (await ask(proxy, "POST /r/a", *fields)).status == 200
+
+
+CALL = """
+import os, socket, sys
+os.setgid(65534); os.setuid(65534)
+sock = socket.socket(socket.AF_UNIX)
+sock.connect(sys.argv[1])
+sock.sendall(b"GET /r/a HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n")
+print(sock.makefile("rb").read().decode())
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can call as somebody else")
+@pytest.mark.parametrize(("uids", "status"), [("1001", 403), ("1001, 65534", 200)])
+async def test_the_kernel_tells_who_is_at_a_unix_socket(
+    open_folder: Path, uids: str, status: int
+) -> None:
+    path = open_folder / "sidekey.sock"
+    beginning = (
+        f"listen: {{unix_socket: {path}, allowed_uids: [{uids}]}}\nstore: {{type: memory}}\n"
+    )
+    async with (
+        answering() as upstream,
+        sidekey(open_folder, keyed(upstream.origin), beginning=beginning),
+    ):
+        calling = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CALL, str(path), stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await calling.communicate()
+    assert said.startswith(f"HTTP/1.1 {status} ".encode())
+    assert upstream.connections == (1 if status == 200 else 0)
