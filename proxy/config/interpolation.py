@@ -6,37 +6,42 @@ neither become YAML nor another reference. No message repeats a value.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy.config.issues import Issue, KeyPath
-
-MAX_FILE_BYTES = 64 * 1024
+from proxy.config.references import Unresolved, file, keyring, program
+from proxy.config.versions import Versions, version_at
 
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inner>[^}]*)(?P<end>\}?))", re.DOTALL)
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)(.*))?", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # such as {refresh_token}, which a provider fills in
-_FORMS = "${VAR}, ${VAR:-default}, ${VAR:?message}, ${file:/path}, ${keyring:service/user}"
-
-
-class _Unresolved(Exception):
-    """A reference leads nowhere; the message says why."""
+_FORMS = (
+    "${VAR}, ${VAR:-default}, ${VAR:?message}, ${file:/path}, ${credential:name},"
+    " ${keyring:service/user}, ${exec:program arguments}"
+)
 
 
 @dataclass(slots=True)
 class Expansion:
-    """Replaces references; `literals` collects the places of texts that stand for themselves.
+    """Replaces references, and notes what was read on the way.
 
-    Relative paths of `${file:...}` start at `folder`, the folder of the configuration.
+    `literals` are the places of texts that stand for themselves, `exposed` the files that others
+    can read, by the place of the reference, `variables` the environment variables, and `files` the
+    versions of the files, `None` for one that is not there.
+    Relative paths start at `folder`, the folder of the configuration.
     """
 
     environ: Mapping[str, str]
     folder: Path
     literals: set[KeyPath] = field(default_factory=set)
+    exposed: dict[KeyPath, Path] = field(default_factory=dict)
+    variables: set[str] = field(default_factory=set)
+    files: Versions = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
+    _printed: dict[str, str | Unresolved] = field(default_factory=dict)
 
     def expand(self, value: object, path: KeyPath = ()) -> object:
         """Return `value` with every reference replaced; what cannot be becomes an empty text."""
@@ -55,65 +60,67 @@ class Expansion:
             return "$"
         try:
             if not found["end"]:
-                raise _Unresolved("'${' without '}': write $${ for these characters themselves")
-            return self._resolved(found["inner"])
-        except _Unresolved as unresolved:
+                raise Unresolved("'${' without '}': write $${ for these characters themselves")
+            return self._resolved(found["inner"], path)
+        except Unresolved as unresolved:
             issue = Issue(path, str(unresolved))
             if self.issues[-1:] != [issue]:  # `${X}${X}` is told once
                 self.issues.append(issue)
             return ""
 
-    def _resolved(self, inner: str) -> str:
-        if inner.startswith("file:"):
-            return _file_text(self.folder / inner.removeprefix("file:"))
-        if inner.startswith("keyring:"):
-            return _keyring_password(inner.removeprefix("keyring:"))
+    def _resolved(self, inner: str, path: KeyPath) -> str:
+        kind, separator, rest = inner.partition(":")
+        if separator:
+            match kind:
+                case "file":
+                    return self._file(self.folder / rest, path)
+                case "credential":
+                    return self._credential(rest, path)
+                case "keyring":
+                    return keyring.password(rest)
+                case "exec":
+                    return self._output(rest)
+        return self._variable(inner)
+
+    def _variable(self, inner: str) -> str:
         variable = _VARIABLE.fullmatch(inner)
         if variable is None:
-            raise _Unresolved(f"unknown kind of reference: write {_FORMS}, or $$ for a dollar sign")
+            raise Unresolved(f"unknown kind of reference: write {_FORMS}, or $$ for a dollar sign")
         name, operator, rest = variable.groups()
+        self.variables.add(name)
         value = self.environ.get(name)
         if operator == ":-":
             return value or rest
         if operator == ":?" and not value:
-            raise _Unresolved(f"the environment variable {name} is not set: {rest}")
+            raise Unresolved(f"the environment variable {name} is not set: {rest}")
         if value is None:
-            raise _Unresolved(f"the environment variable {name} is not set")
+            raise Unresolved(f"the environment variable {name} is not set")
         return value
 
+    def _file(self, file_path: Path, path: KeyPath) -> str:
+        self.files[file_path] = version_at(file_path)  # before it is read: no change is missed
+        opened = file.read(file_path, self.environ)
+        if opened.exposed:
+            self.exposed[path] = file_path
+        return opened.text
 
-def _file_text(path: Path) -> str:
-    """Return the text of a file without one trailing newline."""
-    try:
-        if not path.is_file():  # a FIFO would block, a device might never end
-            raise _Unresolved(f"no such file: {path}")
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise _Unresolved(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:  # a NUL in the path
-        raise _Unresolved("this is no path of a file") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise _Unresolved(f"{path} is larger than 64 KiB")
-    try:
-        return content.decode().removesuffix("\n")
-    except UnicodeDecodeError:
-        raise _Unresolved(f"{path} is not UTF-8") from None
+    def _credential(self, name: str, path: KeyPath) -> str:
+        places = file.credential_places(name, self.environ)
+        for place in places:
+            self.files[place] = version_at(place)
+            if self.files[place] is not None:
+                return self._file(place, path)
+        looked = " and ".join(str(place) for place in places)
+        raise Unresolved(f"no such credential; looked at {looked}")
 
-
-def _keyring_password(reference: str) -> str:
-    """Return the password of `service/user` in the system's keyring (the extra `keyring`)."""
-    service, separator, user = reference.rpartition("/")
-    if not separator or not service or not user:
-        raise _Unresolved("expected ${keyring:service/user}")
-    try:
-        keyring = importlib.import_module("keyring")
-    except ImportError:
-        raise _Unresolved("the keyring is not installed: pip install 'sidekey[keyring]'") from None
-    try:
-        password = keyring.get_password(service, user)
-    except keyring.errors.KeyringError as error:
-        raise _Unresolved(f"the keyring cannot be read: {type(error).__name__}") from None
-    if password is None:
-        raise _Unresolved(f"the keyring holds no password of {user} for {service}")
-    return str(password)
+    def _output(self, command: str) -> str:
+        """Return what a command prints; the same one runs once, since it may cost a touch."""
+        if command not in self._printed:
+            try:
+                self._printed[command] = program.run(command, self.environ, self.folder)
+            except Unresolved as unresolved:
+                self._printed[command] = unresolved
+        printed = self._printed[command]
+        if isinstance(printed, Unresolved):
+            raise printed
+        return printed

@@ -1,9 +1,10 @@
-"""Secrets that stand in the file itself instead of being referred to."""
+"""Secrets that others can read: they stand in the configuration itself, or in an open file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
+from pathlib import Path
 
 from proxy.config.issues import Issue, KeyPath
 from proxy.config.models import Settings
@@ -17,12 +18,12 @@ _SECRET_NAME = re.compile(
 )
 
 
-def literal_secrets(
-    value: dict[str, object], literals: Iterable[KeyPath], inputs: set[KeyPath]
+def secret_places(
+    value: dict[str, object], places: Collection[KeyPath], inputs: set[KeyPath]
 ) -> set[KeyPath]:
-    """Return those of `literals` that are secrets: by type, as preset input, or by name."""
+    """Return those of `places` that hold secrets: by type, as preset input, or by name."""
     known = inputs | {path for path, kind in shapes(value, Settings) if kind is Secret}
-    return {path for path in literals if path in known or _named_as_secret(path)}
+    return {path for path in places if path in known or _named_as_secret(path)}
 
 
 def literal_secret_issue(path: KeyPath, *, is_private: bool) -> Issue:
@@ -33,6 +34,11 @@ def literal_secret_issue(path: KeyPath, *, is_private: bool) -> Issue:
         path,
         "a secret stands in a file that others can read: chmod 600, or use ${VAR} or ${file:...}",
     )
+
+
+def exposed_secret_issue(path: KeyPath, file: Path) -> Issue:
+    """Return what is said of a secret that comes from a `file` which others can read."""
+    return Issue(path, f"others can read {file}, which holds a secret: chmod 600")
 
 
 def _named_as_secret(path: KeyPath) -> bool:

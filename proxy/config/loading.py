@@ -28,15 +28,13 @@ from proxy.errors import ConfigError
 class Loaded:
     """A configuration that can be used; `warnings` are printable lines.
 
-    `variables` are the environment variables that it refers to, `files` itself and the files that
-    it refers to, as they were when they were read.
+    `variables` are the environment variables that it refers to.
     """
 
     settings: Settings
     path: Path
     warnings: tuple[str, ...]
     variables: frozenset[str]
-    files: Versions
 
 
 def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Path:
@@ -76,29 +74,28 @@ def _named(path: Path, name: str, cwd: Path) -> Path:
 
 
 def load(
-    path: Path, *, environ: Mapping[str, str], overrides: Mapping[str, object] | None = None
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object] | None = None,
+    files: Versions | None = None,
 ) -> Loaded:
     """Return the settings of a file, its references resolved and its presets filled in.
 
     `overrides` maps dotted keys such as `listen.port` to what an option said; they win over
     `SIDEKEY_HOST`, `SIDEKEY_PORT` and `SIDEKEY_UNIX_SOCKET`, and these over the file.
+    `files` is filled with the file and those that it refers to, even if it cannot be used.
     Raises `ConfigError` with every issue as `file:line:col: path: what is wrong`.
     """
-    expansion = Expansion(environ, path.parent, files={path: version_at(path)})
-    try:
-        return _load(path, expansion, overrides or {})
-    except ConfigError as error:
-        error.files = expansion.files
-        raise
-
-
-def _load(path: Path, expansion: Expansion, overrides: Mapping[str, object]) -> Loaded:
+    files = {} if files is None else files
+    files[path] = version_at(path)
     content, is_private = _read(path)
     document = parse(content)
     if document.value is None:
         raise ConfigError(lines(document.issues, path, document.positions, {}))
+    expansion = Expansion(environ, path.parent, files=files)
     expanded = {key: expansion.expand(item, (key,)) for key, item in document.value.items()}
-    changed, origins = override(expanded, expansion.environ, overrides)
+    changed, origins = override(expanded, environ, overrides or {})
     completion = Completion()
     value = completion.complete(changed)
 
@@ -118,7 +115,7 @@ def _load(path: Path, expansion: Expansion, overrides: Mapping[str, object]) -> 
     if settings is None or issues:
         raise ConfigError(lines(issues, path, document.positions, origins))
     warnings = tuple(lines(exposed, path, document.positions, origins))
-    return Loaded(settings, path, warnings, frozenset(expansion.variables), expansion.files)
+    return Loaded(settings, path, warnings, frozenset(expansion.variables))
 
 
 def _read(path: Path) -> tuple[bytes, bool]:

@@ -12,6 +12,15 @@ from proxy.errors import ConfigError
 
 Load = Callable[..., Loaded]
 Issues = Callable[..., list[str]]
+WITH_A_PASSWORD = """
+upstreams:
+  a:
+    base_url: https://a.example
+    provider:
+      type: jquants
+      password: {text}
+      mailaddress: ${{MAIL:-me@example.com}}
+"""
 
 
 @pytest.fixture
@@ -42,3 +51,27 @@ def issues(load_text: Load, tmp_path: Path) -> Issues:
         return [line.replace(f"{tmp_path}/", "") for line in caught.value.issues]
 
     return _issues
+
+
+@pytest.fixture
+def password(load_text: Load) -> Callable[..., str]:
+    """Load one value as a password, which may be any text, and return what it became."""
+
+    def _password(text: str, environ: Mapping[str, str] | None = None) -> str:
+        loaded = load_text(WITH_A_PASSWORD.format(text=text), environ)
+        return loaded.settings.upstreams["a"].provider.password.reveal()
+
+    return _password
+
+
+@pytest.fixture
+def wrong_password(issues: Issues) -> Callable[..., str]:
+    """Load one value that leads nowhere as a password, and return what is said of it."""
+
+    def _wrong(text: str, environ: Mapping[str, str] | None = None) -> str:
+        (line,) = issues(WITH_A_PASSWORD.format(text=text), environ)
+        place, _, said = line.partition("password: ")
+        assert place == "sidekey.yaml:7:7: upstreams.a.provider."
+        return said
+
+    return _wrong
