@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from proxy.config.models import Settings
+from proxy.config.models import Settings, Upstream
 from proxy.config.models import Store as StoreSettings
 from proxy.credentials.exchange import Exchange
+from proxy.credentials.identity import hidden_texts, secrets_of
+from proxy.credentials.redaction import Redaction
 from proxy.credentials.source import Source, utc_now
 from proxy.credentials.stores.base import Store
 from proxy.credentials.stores.file import FileStore, default_folder
@@ -57,9 +59,16 @@ def open_store(
 
 
 def build_sources(
-    settings: Settings, *, store: Store, exchange: Exchange, observe: Observer
+    settings: Settings,
+    *,
+    store: Store,
+    exchange: Exchange,
+    observe: Observer,
+    redaction: Redaction,
 ) -> dict[str, Source]:
-    """Return a source for every upstream."""
+    """Return a source for every upstream; `redaction` gets to know all that is configured."""
+    for secret in {*secrets_of(settings), *hidden_texts(settings)}:
+        redaction.know(secret)
     return {
         name: Source(
             name,
@@ -68,18 +77,31 @@ def build_sources(
             store=store,
             exchange=exchange,
             observe=observe,
+            redaction=_part_of(redaction, upstream),
         )
         for name, upstream in settings.upstreams.items()
     }
 
 
+def _part_of(whole: Redaction, upstream: Upstream) -> Redaction:
+    """Return what an answer of `upstream` may echo: of its own secrets only what surely is one."""
+    part = Redaction(whole=whole)
+    for secret in secrets_of(upstream):
+        part.know(secret)
+    return part
+
+
 @asynccontextmanager
-async def running(settings: Settings, *, store: Store, observe: Observer) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, *, store: Store, observe: Observer, redaction: Redaction
+) -> AsyncIterator[Running]:
     """Serve until the block ends. Raises `ListenError` if a port or socket cannot be had."""
     async with AsyncExitStack() as stack:
         exchange = Exchange(now=utc_now)
         stack.push_async_callback(exchange.close)
-        sources = build_sources(settings, store=store, exchange=exchange, observe=observe)
+        sources = build_sources(
+            settings, store=store, exchange=exchange, observe=observe, redaction=redaction
+        )
         endpoints = [url for source in sources.values() for url in source.provider.endpoints()]
         clients = Clients(settings.clients)
         forwardings = {}
@@ -92,7 +114,7 @@ async def running(settings: Settings, *, store: Store, observe: Observer) -> Asy
                 upstream, endpoints, clients, settings.listen.timeouts, observe
             )
         pages = own_pages(sources.values(), clients.refusal)
-        gateway = Gateway(forwardings, pages, clients, observe)
+        gateway = Gateway(forwardings, pages, clients, observe, redaction)
         capacity = Capacity(settings.listen.max_connections, observe)
         addresses, urls = await listen(settings, gateway, clients, capacity, stack)
         watching = asyncio.create_task(_watch(sources), name="watch the store")

@@ -19,6 +19,7 @@ import structlog
 
 from proxy import errors, events
 from proxy.credentials.providers import AnyProvider
+from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError, SidekeyError
 from proxy.gateway.problems import problem
 from proxy.observe.logs import configure, log_observer
@@ -42,6 +43,7 @@ RUNGS = {  # the longest matching prefix counts
     "proxy.credentials.identity": 4,
     "proxy.credentials.stores": 4,
     "proxy.config": 4,
+    "proxy.background": 4,
     "proxy.connections": 4,
     "proxy.credentials.providers": 3,
     "proxy.injection": 3,
@@ -192,7 +194,7 @@ def log() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
-    configure(stream)
+    configure(stream, redaction=Redaction())
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -10,6 +10,7 @@ from proxy.app import build_sources, open_store
 from proxy.cli.options import check_name
 from proxy.config import Loaded
 from proxy.credentials.exchange import Exchange
+from proxy.credentials.redaction import Redaction
 from proxy.credentials.source import Source, utc_now
 from proxy.events import nobody
 
@@ -20,10 +21,14 @@ async def sources_of(loaded: Loaded) -> AsyncIterator[tuple[dict[str, Source], E
     exchange = Exchange(now=utc_now)
     store = open_store(loaded.settings.store, os.environ)
     try:
-        yield (
-            build_sources(loaded.settings, store=store, exchange=exchange, observe=nobody),
-            exchange,
+        sources = build_sources(
+            loaded.settings,
+            store=store,
+            exchange=exchange,
+            observe=nobody,
+            redaction=Redaction(),
         )
+        yield sources, exchange
     finally:
         await exchange.close()
 

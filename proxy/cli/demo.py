@@ -21,6 +21,7 @@ from proxy.cli.output import FAILED, say, table
 from proxy.config import load
 from proxy.credentials.login import sign_in
 from proxy.credentials.providers import InteractiveProvider
+from proxy.credentials.redaction import Redaction
 from proxy.errors import ListenError
 from proxy.events import Observer, nobody
 from proxy.observe import logs
@@ -37,30 +38,31 @@ def command(
     """Start made-up upstreams with a proxy in front of them."""
     if once:
         raise typer.Exit(asyncio.run(_once()))
-    logs.configure()
-    asyncio.run(_stay())
+    redaction = Redaction()
+    logs.configure(redaction=redaction)
+    asyncio.run(_stay(redaction))
 
 
 async def _once() -> int:
     """Print a row for each upstream; return 0 only if every answer is right."""
-    async with demonstration() as demo, _proxy(demo, 0, nobody) as proxy:
+    async with demonstration() as demo, _proxy(demo, 0, nobody, Redaction()) as proxy:
         rows = [await _tried(proxy, sample) for sample in SAMPLES]
     print(table([("upstream", "request", "status", "result"), *rows]))
     return 0 if all(row[-1] == "right" for row in rows) else FAILED
 
 
-async def _stay() -> None:
+async def _stay(redaction: Redaction) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     observe = logs.log_observer(banner=sys.stderr.isatty())
     async with demonstration() as demo:
         try:
-            async with _proxy(demo, PORT, observe) as proxy:
+            async with _proxy(demo, PORT, observe, redaction) as proxy:
                 await _show(proxy, stopped)
         except ListenError:  # another demo, or a proxy at work
             say(f"port {PORT} is taken, so this demo uses another one")
-            async with _proxy(demo, 0, observe) as proxy:
+            async with _proxy(demo, 0, observe, redaction) as proxy:
                 await _show(proxy, stopped)
 
 
@@ -75,14 +77,16 @@ async def _show(proxy: Running, stopped: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def _proxy(demo: Demonstration, port: int, observe: Observer) -> AsyncIterator[Running]:
+async def _proxy(
+    demo: Demonstration, port: int, observe: Observer, redaction: Redaction
+) -> AsyncIterator[Running]:
     """Serve from a real configuration file, as `sidekey run` does, and sign in where needed."""
     with tempfile.TemporaryDirectory(prefix="sidekey-demo-") as folder:
         path = Path(folder) / "sidekey.yaml"
         path.write_text(demo.config(port))
         settings = load(path, environ=demo.environ).settings
     store = open_store(settings.store, os.environ)
-    async with running(settings, store=store, observe=observe) as proxy:
+    async with running(settings, store=store, observe=observe, redaction=redaction) as proxy:
         for source in proxy.sources.values():
             if isinstance(source.provider, InteractiveProvider):
                 await sign_in(source, proxy.exchange, show=demo.approve, wait=30)

@@ -17,6 +17,7 @@ from proxy.app import Running, open_store, running
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import say, table
 from proxy.config import Loaded
+from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError
 from proxy.observe import logs
 from proxy.observe.status import SERVING, status_of
@@ -35,8 +36,9 @@ def command(
     Ctrl-C and SIGTERM are how it is stopped: requests under way have 5 seconds, then it exits 0.
     """
     loaded = load_config(config, _overrides(host, port, unix_socket))
-    logs.configure()
-    asyncio.run(_serve(loaded))
+    redaction = Redaction()
+    logs.configure(redaction=redaction, level=logs.level_of(os.environ))
+    asyncio.run(_serve(loaded, redaction))
 
 
 def _overrides(host: str | None, port: int | None, unix_socket: Path | None) -> dict[str, object]:
@@ -52,7 +54,7 @@ def _overrides(host: str | None, port: int | None, unix_socket: Path | None) -> 
     return given
 
 
-async def _serve(loaded: Loaded) -> None:
+async def _serve(loaded: Loaded, redaction: Redaction) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -60,7 +62,7 @@ async def _serve(loaded: Loaded) -> None:
     store = open_store(loaded.settings.store, os.environ)
     terminal = sys.stderr.isatty()
     observe = logs.log_observer(banner=terminal)
-    async with running(loaded.settings, store=store, observe=observe) as proxy:
+    async with running(loaded.settings, store=store, observe=observe, redaction=redaction) as proxy:
         if terminal:
             say(await banner(loaded, proxy))
         await stopped.wait()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from proxy.credentials.exchange import Exchange
 from proxy.credentials.identity import material
 from proxy.credentials.providers import InteractiveProvider, Provider
+from proxy.credentials.redaction import Redaction
 from proxy.credentials.stores.base import Store
 from proxy.credentials.token import Token
 from proxy.errors import (
@@ -55,6 +56,7 @@ class Source:
 
     With a fresh token at hand, `token()` touches no lock and no I/O.
     Whatever takes longer runs once for everybody, in a task that no client's leaving cancels.
+    Every token it has to do with, rejected and expired ones too, is made known to `redaction`.
     """
 
     def __init__(
@@ -66,12 +68,14 @@ class Source:
         store: Store,
         exchange: Exchange,
         observe: Observer,
+        redaction: Redaction,
         now: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.name = name
         self.provider = provider
+        self.redaction = redaction
         self._base_url = base_url
         self._store = store
         self._exchange = exchange
@@ -141,7 +145,10 @@ class Source:
         """Return the token that the store keeps for this configuration."""
         if not self.provider.kept:
             return None
-        return await self._store.load(self.name, self._fingerprint())
+        token = await self._store.load(self.name, self._fingerprint())
+        if token is not None:
+            self._mask(token)
+        return token
 
     async def forget(self) -> bool:
         """Remove the token from memory and from the store; `False` if the store had none."""
@@ -271,7 +278,12 @@ class Source:
             self._observe(TokenNotStored(self.name, error.detail))
         self._version = self._seen()
 
+    def _mask(self, token: Token) -> None:
+        refresh = () if token.refresh_token is None else (token.refresh_token,)
+        self.redaction.remember(token.value, *refresh)
+
     def _publish(self, token: Token) -> None:
+        self._mask(token)
         self._current = self._latest = token
         self._rejected = None
         self._failure = None
@@ -305,6 +317,7 @@ class Source:
     def _failed(self, error: SidekeyError) -> Token:
         """Remember the failure, so that the token endpoint is not asked at every request."""
         error.upstream = self.name
+        error.detail = self.redaction.masked(error.detail)
         known = self._failure is not None and self._failure.detail == error.detail
         self._failure = error
         self._failures += 1

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from proxy.credentials.redaction import Redaction
 from proxy.errors import (
     BadTarget,
     CrossSiteRefused,
@@ -24,6 +25,7 @@ from proxy.gateway.problems import problem
 from proxy.gateway.target import Target, parse, split_prefix
 from proxy.observe.pages import Page
 
+READING = ("GET", "HEAD")
 OWN_PREFIX = "_sidekey"
 OWN_HOST_SUFFIX = ".localhost"
 
@@ -37,11 +39,13 @@ class Gateway:
         pages: Mapping[str, Page],
         clients: Clients,
         observe: Observer,
+        redaction: Redaction,
     ) -> None:
         self._forwardings = forwardings
         self._pages = pages
         self._clients = clients
         self._observe = observe
+        self._redaction = redaction
 
     def behind(self, guard: Guard) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         """Return what answers the requests that `guard` lets in."""
@@ -125,12 +129,12 @@ class Gateway:
                 detail=error.detail,
             )
         )
-        return problem(error, request_id)
+        return problem(error, request_id, masked=self._redaction.masked)
 
 
 def _check_reading(method: str) -> None:
-    if method not in ("GET", "HEAD"):
-        raise MethodNotAllowed("sidekey's own pages are for reading", fix="use GET")
+    if method not in READING:
+        raise MethodNotAllowed("sidekey's own pages are for reading", allowed=READING)
 
 
 def _check_navigation(caller: Caller) -> None:

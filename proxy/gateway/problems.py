@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 
 from aiohttp import web
 
-from proxy.errors import BadMessage, SidekeyError
+from proxy.errors import MethodNotAllowed, BadMessage, SidekeyError
 
 ERROR_FIELD = "Sidekey-Error"
 
 
-def problem(error: SidekeyError, request_id: str) -> web.Response:
-    """Return the answer that says what went wrong, whose fault it is, and what to do."""
+def problem(
+    error: SidekeyError, request_id: str, *, masked: Callable[[str], str] = str
+) -> web.Response:
+    """Return the answer that says what went wrong, whose fault it is, and what to do.
+
+    `masked` takes the secrets out of its words.
+    """
     members = {
         "type": f"urn:sidekey:problem:{error.slug}",
         "title": error.title,
         "status": error.status,
-        "detail": error.detail,
+        "detail": masked(error.detail),
         "upstream": error.upstream,
-        "fix": error.fix,
+        "fix": masked(error.fix) if error.fix else None,
         "request_id": request_id,
     }
     said = {name: value for name, value in members.items() if value is not None}
     headers = {ERROR_FIELD: error.slug, "Cache-Control": "no-store"}
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = error.allowed  # RFC 9110 15.5.6
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     response = web.Response(

@@ -6,11 +6,14 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TextIO
 
 import structlog
 
+from proxy.credentials.redaction import Redaction
+from proxy.errors import ConfigError
 from proxy.events import (
     ConnectionsExhausted,
     Event,
@@ -23,6 +26,7 @@ from proxy.events import (
     TokenFailed,
     TokenNotStored,
 )
+from proxy.observe.masking import Masking
 
 WARNINGS = (
     ConnectionsExhausted,
@@ -34,8 +38,30 @@ WARNINGS = (
 )
 
 
-def configure(stream: TextIO = sys.stderr) -> None:
-    """Send the log of sidekey, aiohttp and asyncio to `stream`, one line a fact."""
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+LEVEL_VARIABLE = "SIDEKEY_LOG_LEVEL"
+
+
+def level_of(environ: Mapping[str, str]) -> int:
+    """Return the level that `SIDEKEY_LOG_LEVEL` names. Raises `ConfigError`."""
+    name = environ.get(LEVEL_VARIABLE) or "info"
+    if name not in LEVELS:
+        raise ConfigError([f"{LEVEL_VARIABLE}: expected one of {', '.join(LEVELS)}"])
+    return LEVELS[name]
+
+
+def configure(
+    stream: TextIO = sys.stderr, *, redaction: Redaction, level: int = logging.INFO
+) -> None:
+    """Send the log of sidekey, aiohttp and asyncio, and warnings, to `stream`, one line a fact.
+
+    No line holds what `redaction` knows, whoever wrote it.
+    """
     pretty = stream.isatty()
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
@@ -47,21 +73,28 @@ def configure(stream: TextIO = sys.stderr) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    rendering: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if pretty:
-        rendering.append(
-            structlog.dev.ConsoleRenderer(
-                colors="NO_COLOR" not in os.environ,
-                exception_formatter=structlog.dev.plain_traceback,  # rich ones show local variables
-            )
-        )
-    else:
-        rendering += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    rendering: list[Any] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,  # as text, without local variables
+        Masking(redaction),
+        _renderer(pretty=pretty),
+    ]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering)
     )
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a line that cannot be written is printed, arguments and all
+
+
+def _renderer(*, pretty: bool) -> Any:
+    if not pretty:
+        return structlog.processors.JSONRenderer()
+    return structlog.dev.ConsoleRenderer(
+        colors="NO_COLOR" not in os.environ,
+        exception_formatter=structlog.dev.plain_traceback,  # it warns of other ones
+    )
 
 
 def log_observer(*, banner: bool = False) -> Observer:

@@ -62,7 +62,7 @@ async def status_of(source: Source) -> Status:
         expires_at=token.expires_at,
         next_renewal=source.renewal_of(token),
         user=token.outputs.get("user"),
-        error=failure.detail if failure is not None else None,
+        error=source.redaction.masked(failure.detail) if failure is not None else None,
     )
 
 
@@ -72,7 +72,9 @@ def _login_required(source: Source, why: str) -> LoginRequired:
 
 def _failed(source: Source, error: SidekeyError) -> Status:
     state: State = "login-required" if isinstance(error, LoginRequired) else "failed"
-    return Status(source.name, state, error=error.detail, fix=error.fix)
+    masked = source.redaction.masked
+    fix = masked(error.fix) if error.fix else None
+    return Status(source.name, state, error=masked(error.detail), fix=fix)
 
 
 def _over(expires_at: datetime | None) -> bool:

@@ -12,6 +12,7 @@ from proxy.credentials.exchange import Exchange
 from proxy.credentials.providers import (
     Provider,
 )
+from proxy.credentials.redaction import Redaction
 from proxy.credentials.source import Source
 from proxy.credentials.stores.base import Store
 from proxy.credentials.stores.memory import MemoryStore
@@ -42,6 +43,7 @@ async def make(clock: Clock) -> AsyncIterator[Make]:
             store=store or common,
             exchange=exchange,
             observe=(events if events is not None else []).append,
+            redaction=Redaction(),
             now=clock,
             monotonic=clock.monotonic,
             jitter=lambda shortest, longest: longest,
