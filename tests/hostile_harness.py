@@ -29,6 +29,7 @@ from raw_client import RawAnswer, RawClient, ask, ask_raw, raw_client
 from raw_upstream import OK, json_response
 from strict_upstream import Answer, StrictRequest, StrictUpstream, strict_upstream
 
+from proxy.credentials.redaction import Redaction
 from proxy.observe.logs import configure, log_observer
 
 TOKEN_PATH = "/base/v1/oauth/token"
@@ -89,12 +90,12 @@ class _Records(logging.Handler):
 
 
 @contextmanager
-def logging_into(log: Log) -> Iterator[None]:
+def logging_into(log: Log, redaction: Redaction) -> Iterator[None]:
     """Log at debug level in the product's own format, besides what pytest captures."""
     root = logging.getLogger()
     others, level = root.handlers[:], root.level
     root.handlers[:] = []
-    configure(log.lines)
+    configure(log.lines, redaction=redaction, level=logging.DEBUG)
     ours = [*root.handlers, _Records(log)]
     root.handlers[:] = [*others, *ours]
     root.setLevel(logging.DEBUG)
@@ -225,9 +226,14 @@ async def attacked(
             text = upstreams_text(
                 origin or upstream.origin, upstream.origin, issuer.origin, canaries, more or {}
             )
-            with logging_into(log):
+            redaction = Redaction()
+            with logging_into(log, redaction):
                 async with sidekey(
-                    folder, text, beginning=beginning, observe=log_observer()
+                    folder,
+                    text,
+                    beginning=beginning,
+                    observe=log_observer(),
+                    redaction=redaction,
                 ) as proxy:
                     hostile = Hostile(proxy, upstream, issuer, canaries, log, state, control)
                     yield hostile
