@@ -45,6 +45,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})  # forwarded
+
 
 class SidekeyError(Exception):
     """Any failure that sidekey knows; `slug` and `status` are its face in HTTP."""
@@ -165,6 +167,12 @@ class MethodNotAllowed(ClientError):
     title = "Method not allowed"
     status = 405
     advice = "use another method"
+
+    def __init__(
+        self, detail: str, *, allowed: frozenset[str] = METHODS, upstream: str | None = None
+    ) -> None:
+        super().__init__(detail, upstream=upstream)
+        self.allowed = ", ".join(sorted(allowed))
 
 
 class CredentialConflict(ClientError):

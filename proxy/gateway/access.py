@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import unquote, urlsplit
 
 from proxy.config.models import LocalAnswer, Upstream
-from proxy.errors import NotAllowed
+from proxy.errors import METHODS, MethodNotAllowed, NotAllowed
 from proxy.gateway.target import INSPECTIONS
 from proxy.notation import origin_of
 from proxy.pathglob import matches
@@ -28,6 +28,7 @@ class Access:
             for url in token_endpoints
             if origin_of(url) == origin
         )
+        self._methods = METHODS.union(*(rule.methods for rule in settings.allow))
         self._deny = tuple(
             (rule.methods, tuple(glob.lower() for glob in rule.paths)) for rule in settings.deny
         )
@@ -40,7 +41,12 @@ class Access:
         return None
 
     def check(self, method: str, path: str) -> None:
-        """Raise `NotAllowed` for a token endpoint, a denied request, or one that no rule allows."""
+        """Raise `NotAllowed` for a token endpoint, a denied request, or one that no rule allows.
+
+        Raises `MethodNotAllowed` for an unusual method, such as PURGE, that no allow rule names.
+        """
+        if method not in self._methods:
+            raise MethodNotAllowed(f"{method} is refused", allowed=self._methods)
         readings = (path.lower(), _squeezed(path).lower())
         if matches(readings[1], self._token_endpoints):
             raise NotAllowed(

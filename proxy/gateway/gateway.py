@@ -25,7 +25,7 @@ from proxy.gateway.problems import problem
 from proxy.gateway.target import Target, parse, split_prefix
 from proxy.observe.pages import Page
 
-READING = ("GET", "HEAD")
+READING = frozenset({"GET", "HEAD"})
 OWN_PREFIX = "_sidekey"
 OWN_HOST_SUFFIX = ".localhost"
 
