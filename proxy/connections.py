@@ -131,11 +131,22 @@ class _OneAnswerEach(ResponseHandler):
         return super().is_connected() and not self.should_close
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; if they are no HTTP, tell the reader of the content, who would wait on."""
+        """Take bytes; if they are no HTTP, the reader of the content would wait for ever."""
         content = self._payload
         super().data_received(data)
-        if self.exception() is not None and content is not None and not content.is_eof():
-            content.set_exception(aiohttp.ClientPayloadError("malformed"))
+        if self.exception() is not None:
+            _break(content)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End; if by a reset, content without a length would look as if it were whole."""
+        if exc is not None:
+            _break(self._payload)
+        super().connection_lost(exc)
+
+
+def _break(content: aiohttp.StreamReader | None) -> None:
+    if content is not None and not content.is_eof():
+        content.set_exception(aiohttp.ClientPayloadError())
 
 
 async def _only_proper_answers(
