@@ -98,7 +98,6 @@ def logging_into(log: Log, redaction: Redaction) -> Iterator[None]:
     configure(log.lines, redaction=redaction, level=logging.DEBUG)
     ours = [*root.handlers, _Records(log)]
     root.handlers[:] = [*others, *ours]
-    root.setLevel(logging.DEBUG)
     try:
         yield
     finally:
@@ -106,6 +105,8 @@ def logging_into(log: Log, redaction: Redaction) -> Iterator[None]:
             root.removeHandler(handler)
         root.setLevel(level)
         structlog.reset_defaults()
+        logging.captureWarnings(False)
+        logging.raiseExceptions = True
 
 
 @dataclass
