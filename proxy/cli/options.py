@@ -12,6 +12,7 @@ import typer
 from proxy.cli.output import say
 from proxy.config import Loaded, find, load
 from proxy.errors import ConfigError
+from proxy.hardening import keep_memory_private
 
 ConfigOption = Annotated[
     Path | None,
@@ -21,7 +22,11 @@ NameArgument = Annotated[str, typer.Argument(help="The upstream's name.", show_d
 
 
 def load_config(config: Path | None, overrides: Mapping[str, object] | None = None) -> Loaded:
-    """Find and load the configuration; warnings go to stderr. Raises `ConfigError`."""
+    """Find and load the configuration; warnings go to stderr. Raises `ConfigError`.
+
+    From now on this process holds secrets, so its memory is kept private.
+    """
+    keep_memory_private()
     path = find(config, environ=os.environ, cwd=Path.cwd())
     loaded = load(path, environ=os.environ, overrides=overrides)
     for warning in loaded.warnings:

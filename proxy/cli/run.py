@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,10 @@ from proxy import __version__
 from proxy.app import Running, open_store, running
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import say, table
-from proxy.config import Loaded
+from proxy.config import INHERITED, Loaded
 from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError
+from proxy.hardening import allow_many_connections, take_from_environment
 from proxy.observe import logs
 from proxy.observe.status import SERVING, status_of
 
@@ -35,10 +37,13 @@ def command(
 
     Ctrl-C and SIGTERM are how it is stopped: requests under way have 5 seconds, then it exits 0.
     """
+    environ = dict(os.environ)
     loaded = load_config(config, _overrides(host, port, unix_socket))
+    take_from_environment(loaded.variables.difference(INHERITED))
+    allow_many_connections()
     redaction = Redaction()
-    logs.configure(redaction=redaction, level=logs.level_of(os.environ))
-    asyncio.run(_serve(loaded, redaction))
+    logs.configure(redaction=redaction, level=logs.level_of(environ))
+    asyncio.run(_serve(loaded, environ, redaction))
 
 
 def _overrides(host: str | None, port: int | None, unix_socket: Path | None) -> dict[str, object]:
@@ -54,12 +59,12 @@ def _overrides(host: str | None, port: int | None, unix_socket: Path | None) -> 
     return given
 
 
-async def _serve(loaded: Loaded, redaction: Redaction) -> None:
+async def _serve(loaded: Loaded, environ: Mapping[str, str], redaction: Redaction) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    store = open_store(loaded.settings.store, os.environ)
+    store = open_store(loaded.settings.store, environ)
     terminal = sys.stderr.isatty()
     observe = logs.log_observer(banner=terminal)
     async with running(loaded.settings, store=store, observe=observe, redaction=redaction) as proxy:

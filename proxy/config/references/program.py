@@ -20,7 +20,7 @@ from proxy.config.references import MAX_BYTES, Unresolved, as_text
 
 TIMEOUT = 10.0  # seconds
 # What password managers need to find their files, their agent and the keyring.
-VARIABLES = (
+INHERITED = (
     "PATH",
     "HOME",
     "LANG",
@@ -46,7 +46,7 @@ def run(command: str, environ: Mapping[str, str], folder: Path) -> str:
         raise Unresolved("a quote is not closed; a command cannot hold '}' either") from None
     if not argv:
         raise Unresolved("expected ${exec:program arguments}")
-    process = _start(argv, {name: environ[name] for name in VARIABLES if name in environ}, folder)
+    process = _start(argv, {name: environ[name] for name in INHERITED if name in environ}, folder)
     deadline = time.monotonic() + TIMEOUT
     try:
         content = _printed(process, argv[0], deadline)
