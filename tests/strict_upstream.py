@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -62,6 +62,15 @@ class StrictUpstream:
     @property
     def last(self) -> StrictRequest:
         return self.requests[-1]
+
+    @contextlib.contextmanager
+    def answering(self, answer: bytes) -> Iterator[None]:
+        """Give that answer to every request until the block ends."""
+        before, self.answer = self.answer, lambda request: answer
+        try:
+            yield
+        finally:
+            self.answer = before
 
 
 class _Connection:
