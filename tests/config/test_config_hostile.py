@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +45,65 @@ def loads_or_refuses(folder: Path, content: bytes, environ: Mapping[str, str]) -
         issues = error.issues
     assert issues
     assert all(line.startswith(f"{file}:") and "\n" not in line for line in issues)
+
+
+RUN = "os.system ['touch made']"
+LAUGHTER = "\n".join(
+    f"{name}: &{name} [{f'*{below}, ' * 9}]" for below, name in ("ab", "bc", "cd", "de", "ef")
+)
+HOSTILE = {
+    "python/object/apply": (f"a: !!python/object/apply:{RUN}", "a tag (!) is not allowed"),
+    "python/object/new": (f"a: !!python/object/new:{RUN}", "a tag (!) is not allowed"),
+    "python/name": ("a: !!python/name:os.system ''", "a tag (!) is not allowed"),
+    "python/module": ("a: !!python/module:made ''", "a tag (!) is not allowed"),
+    "own tag": (
+        "%TAG !p! tag:yaml.org,2002:python/\n---\na: !p!object/apply:os.system [x]",
+        "a tag",
+    ),
+    "a tag as a key": (f"? !!python/object/apply:{RUN}\n: x", "a key must be text"),
+    "duplicate keys": ("upstreams: {}\nupstreams: {}", "duplicate key, first written in line 1"),
+    "duplicate keys, spelled apart": ('upstreams: {}\n"\\u0075pstreams": {}', "duplicate key"),
+    "alias bomb": (f"a: &a [x, x]\n{LAUGHTER}", "more than 10000 values, aliases included"),
+    "merge bomb": ("a: &a {b: c}\nd: {<<: [*a, *a]}", "merge keys (<<) are not read"),
+    "anchor of itself": ("a: &a {b: *a}", "nested deeper than 32 levels"),
+    "deep lists": ("[" * 500_000, "nested deeper than 32 levels"),
+    "deep mappings": ("{a: " * 100_000, "nested deeper than 32 levels"),
+    "deep blocks": ("- " * 100_000, "nested deeper than 32 levels"),
+    "many values": ("a: [" + "x, " * 100_000 + "]", "more than 10000 values"),
+    "a number of many digits": ("a: " + "9" * 100_000, "expected a number or text"),
+    "a tab": ("listen:\n\tport: 1", "a tab stands here"),
+    "a byte order mark": ("\ufefflisten: {}", "the file begins with a byte order mark"),
+    "UTF-16": ("listen: {}".encode("utf-16"), "the file is not UTF-8 here"),
+    "UTF-16 without a mark": ("listen: {}".encode("utf-16-le"), "a control character stands here"),
+    "two documents": ("a: b\n---\nc: d", "a second document begins here"),
+    "over 1 MiB": ("#" + "x" * 1024 * 1024, "the file is larger than 1 MiB"),
+}
+
+
+@pytest.mark.case("K08")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_yaml_is_refused_in_a_line_before_it_does_anything(
+    name, issues, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    content, said = HOSTILE[name]
+    lines = issues(content)
+    assert any(said in line for line in lines), lines
+    assert all(line.startswith("sidekey.yaml:") and len(line) < 200 for line in lines)
+    assert [path.name for path in tmp_path.iterdir()] == ["sidekey.yaml"]
+
+
+@pytest.mark.case("K08")
+def test_of_a_file_of_100_mb_only_the_first_is_read(tmp_path):
+    file = tmp_path / "sidekey.yaml"
+    with file.open("wb") as content:
+        content.truncate(100 * 1024 * 1024)
+    tracemalloc.start()
+    with pytest.raises(ConfigError, match="larger than 1 MiB"):
+        load(file, environ={})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024
 
 
 @settings(max_examples=200, deadline=None)
