@@ -115,6 +115,10 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
+def _off_without_quotes(value: object) -> object:
+    return "off" if value is False else value  # YAML 1.1 reads `off` as false
+
+
 UpstreamName = Annotated[
     str,
     AfterValidator(_check_upstream_name),
@@ -325,7 +329,9 @@ class Upstream(Section):
     """What happens to `%2F` in a path; some APIs need it (GitLab, npm)."""
     cookies: Literal["strip", "pass"] = "strip"
     """What happens to cookies of client and upstream; `pass` rewrites their paths."""
-    redact: Literal["headers", "content", "off"] = "headers"
+    redact: Annotated[
+        Literal["headers", "content", "off"], BeforeValidator(_off_without_quotes)
+    ] = "headers"
     """Where the upstream's answer is searched for the credential, should it be echoed there."""
 
 

@@ -45,6 +45,7 @@ async def pass_on(
     if answer.status == 101:
         await _upgrade(request, answer, response, patience)
         return
+    answer.check_readable()
     if not request.content.is_eof():
         response.force_close()  # the upstream did not wait for content that may never come
     await response.prepare(request)

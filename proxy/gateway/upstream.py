@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import io
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from proxy.credentials.exchange import why_unreachable
 from proxy.credentials.source import Source
 from proxy.errors import SidekeyError, UpstreamTimeout, UpstreamUnreachable
 from proxy.gateway.content import ClientContent, filtered
+from proxy.gateway.echo import Echo
 from proxy.gateway.fields import READABLE_CODINGS
 from proxy.injection.request import OutgoingRequest
 from proxy.notation import origin_of
@@ -31,11 +32,19 @@ class UpstreamResponse:
     """The upstream's answer: its head, and its content as it comes."""
 
     def __init__(
-        self, answer: aiohttp.ClientResponse, sending: AsyncGenerator[bytes, None] | None
+        self,
+        answer: aiohttp.ClientResponse,
+        sending: AsyncGenerator[bytes, None] | None,
+        content: ClientContent,
+        echo: Echo,
     ) -> None:
         self._answer = answer
+        self._echo = echo
+        self._headers = echo.fields(answer.headers)
         self._sending = sending
+        self._content = content
         self._head = b""
+        content.on_failure = answer.close  # nothing more would come, and no end either
 
     @property
     def status(self) -> int:
@@ -43,22 +52,31 @@ class UpstreamResponse:
 
     @property
     def reason(self) -> str:
-        return self._answer.reason or ""
+        return self._echo.text(self._answer.reason or "")
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
-        return self._answer.headers
+        """The fields, without a credential that the upstream echoes."""
+        return self._headers
 
     @property
     def connection(self) -> aiohttp.connector.Connection | None:
         """The connection, for an answer that ends HTTP on it (101)."""
         return self._answer.connection
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def check_readable(self) -> None:
+        """Raise `UpstreamUnreachable` if the content is to be searched and cannot be."""
+        self._echo.check(self._answer.method, self.status, self.headers)
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the content as it comes. Raises `UpstreamError` if it ends too early."""
+        filters = self._echo.filters()
+        return filtered(self._received(), filters) if filters else self._received()
+
+    async def _received(self) -> AsyncGenerator[bytes, None]:
         if self._head:
             yield self._head
-        with _upstream_errors():
+        with _upstream_errors(self._content):
             async for chunk in self._answer.content.iter_any():
                 yield chunk
 
@@ -69,7 +87,7 @@ class UpstreamResponse:
             return True
         if not candidates or "json" not in self.headers.get("Content-Type", "").lower():
             return False
-        with _upstream_errors():
+        with _upstream_errors(self._content):
             text = await self._peek()
         return any(rule.contains is not None and rule.contains in text for rule in candidates)
 
@@ -146,6 +164,7 @@ class UpstreamConnections:
         self.settings = settings
         self.source = source
         self.base_path = urlsplit(settings.base_url).path
+        self._echo = Echo(settings.redact, source.redaction)
         self._origin = origin_of(settings.base_url)
         self._proxy = forward_proxy(self._origin)  # reads the whole environment: once is enough
         self._session: aiohttp.ClientSession | None = None
@@ -157,6 +176,7 @@ class UpstreamConnections:
         to have no place for the credential.
         """
         headers = request.headers.copy()
+        self._echo.prepare(headers)
         deadline = Deadline(self.settings.timeouts)
         sending = _sending(request, content, headers, deadline)
         with _upstream_errors(content):
@@ -169,7 +189,7 @@ class UpstreamConnections:
                     allow_redirects=False,
                     proxy=self._proxy,
                 )
-        return UpstreamResponse(answer, sending)
+        return UpstreamResponse(answer, sending, content, self._echo)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -229,12 +249,12 @@ async def _watched(
                 deadline.rest()
         deadline.run()
     except SidekeyError as error:
-        content.failure = error
+        content.fail(error)
         raise
 
 
 @contextlib.contextmanager
-def _upstream_errors(content: ClientContent | None = None) -> Iterator[None]:
+def _upstream_errors(content: ClientContent) -> Iterator[None]:
     """Turn aiohttp's errors, whose texts hold URLs, into ours."""
     try:
         yield
@@ -243,6 +263,6 @@ def _upstream_errors(content: ClientContent | None = None) -> Iterator[None]:
     except TimeoutError as error:
         raise UpstreamTimeout("the upstream did not answer in time") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        if content is not None and content.failure is not None:
+        if content.failure is not None:
             raise content.failure from None
         raise UpstreamUnreachable(f"the upstream: {why_unreachable(error)}") from None
