@@ -39,6 +39,13 @@ class ClientContent:
         self.length = request.content_length  # None where the client sends chunks
         self.replayable = True
         self.failure: SidekeyError | None = None
+        self.on_failure: Callable[[], None] | None = None
+
+    def fail(self, error: SidekeyError) -> None:
+        """Note why the content never ends, and tell the one whose answer waits for its end."""
+        self.failure = error
+        if self.on_failure is not None:
+            asyncio.get_running_loop().call_soon(self.on_failure)
 
     async def read(self, limit: int) -> bytes:
         """Return the whole content, or raise `ContentTooLarge` past `limit` bytes."""

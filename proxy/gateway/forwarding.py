@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from proxy.config.models import ClientTimeouts
 from proxy.credentials.token import Token
-from proxy.errors import CredentialConflict, CredentialExhausted, SidekeyError, UpstreamError
+from proxy.errors import CredentialConflict, CredentialExhausted, SidekeyError
 from proxy.events import Observer, RequestAborted, RequestForwarded
 from proxy.gateway.access import Access, content_of
 from proxy.gateway.answer import ForwardedResponse, pass_on
@@ -133,9 +133,10 @@ class Forwarding:
                 request, exchanged.response, response, self._timeouts.send.total_seconds()
             )
             self._observe(replace(fact, seconds=time.monotonic() - begun))
-        except (UpstreamError, ConnectionError) as error:
-            if isinstance(error, UpstreamError) and not response.prepared:
+        except (SidekeyError, ConnectionError) as error:
+            if isinstance(error, SidekeyError) and not response.prepared:
                 raise
+            await exchanged.response.close()  # first: the cut cancels this task
             self._abort(request, fact, error)
         return response
 

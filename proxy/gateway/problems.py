@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from proxy.errors import MethodNotAllowed, BadMessage, SidekeyError
+from proxy.errors import BadMessage, MethodNotAllowed, SidekeyError
 
 ERROR_FIELD = "Sidekey-Error"
 

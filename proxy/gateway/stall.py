@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import struct
+import termios
 from collections.abc import Callable
+
+_COUNT = struct.Struct("i")
 
 
 class StallWatch:
     """Calls `give_up` when nothing of what waits on `transport` is taken for `patience` seconds.
 
-    The transport's own close would wait for such a peer forever.
+    The transport's own close would wait for such a peer forever. What the kernel holds counts too:
+    it takes more only after megabytes, which a slow but honest reader needs minutes for.
     """
 
     def __init__(
@@ -33,14 +40,23 @@ class StallWatch:
             self._timer = None
 
     def _look(self) -> None:
-        self._waiting = self._transport.get_write_buffer_size()
         self._timer = None
-        if self._waiting:
+        if self._transport.get_write_buffer_size():
+            self._waiting = self._untaken()
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._patience, self._look_again)
 
     def _look_again(self) -> None:
-        if self._transport.get_write_buffer_size() >= self._waiting:
+        if self._untaken() >= self._waiting:
             self._give_up()
         else:
             self._look()
+
+    def _untaken(self) -> int:
+        """Return how many bytes wait here and, where that can be known (Linux), in the kernel."""
+        waiting = self._transport.get_write_buffer_size()
+        with contextlib.suppress(OSError):
+            descriptor = self._transport.get_extra_info("socket").fileno()
+            found = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(_COUNT.size))
+            waiting += _COUNT.unpack(found)[0]
+        return waiting
