@@ -32,8 +32,12 @@ def matches(path: str, globs: Iterable[str]) -> bool:
     percent-decoded once before it is compared, so that `%74oken` does not dodge a rule for `token`;
     globs are written decoded.
     """
-    decoded = unquote(path)
-    return any(_compiled(glob).fullmatch(decoded) for glob in globs)
+    return matches_decoded(unquote(path), globs)
+
+
+def matches_decoded(path: str, globs: Iterable[str]) -> bool:
+    """Tell the same of a path that has been decoded already."""
+    return any(_compiled(glob).fullmatch(path) for glob in globs)
 
 
 @lru_cache(maxsize=1024)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from proxy.gateway.forwarding import PROCESS
+
+HOP = ("Sidekey-Hop", PROCESS)  # goes to upstreams in clear text
 KEY = "canary-key-1"
 BEARER = f"Bearer {KEY}"
 
@@ -30,3 +33,12 @@ def tokened(origin: str, token_origin: str, *, more: str = "") -> str:
         "    client_secret: canary-client-secret",
     ]
     return "\n".join([*beginning, *lines])
+
+
+def protected(answer: bytes, *more: str) -> bytes:
+    """Return `answer` as clients get it: with the fields that every answer gets, and `more`."""
+    head, _, content = answer.partition(b"\r\n\r\n")
+    added = ["X-Content-Type-Options: nosniff", "Cross-Origin-Resource-Policy: same-origin"]
+    if not (b"\r\nCache-Control:" in head or b"\r\nExpires:" in head or b" 304 " in head):
+        added.append("Cache-Control: no-store")
+    return "\r\n".join(["", *added, *more, "", ""]).encode().join([head, content])

@@ -52,6 +52,8 @@ RUNGS = {  # the longest matching prefix counts
     "proxy.gateway.target": 2,
     "proxy.gateway.fields": 2,
     "proxy.gateway.echo": 2,
+    "proxy.gateway.location": 2,
+    "proxy.gateway.cookies": 2,
     "proxy.events": 2,
     "proxy.pathglob": 1,
     "proxy.placeholders": 1,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from proxy.config.models import LocalAnswer, Upstream
+from proxy.config.models import AccessRule, LocalAnswer, Upstream
 from proxy.errors import METHODS, MethodNotAllowed, NotAllowed
 from proxy.gateway.target import INSPECTIONS
 from proxy.notation import origin_of
-from proxy.pathglob import matches
+from proxy.pathglob import matches, matches_decoded
+
+_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
 class Access:
@@ -21,21 +26,20 @@ class Access:
     """
 
     def __init__(self, settings: Upstream, token_endpoints: Iterable[str]) -> None:
-        self._settings = settings
         origin = origin_of(settings.base_url)
+        self._local_answers = settings.local_answers
+        self._allow = tuple(_Rule.of(rule) for rule in settings.allow)
+        self._deny = tuple(_Rule.of(rule, str.lower) for rule in settings.deny)
         self._token_endpoints = tuple(
             _squeezed(urlsplit(url).path).lower()
             for url in token_endpoints
             if origin_of(url) == origin
         )
         self._methods = METHODS.union(*(rule.methods for rule in settings.allow))
-        self._deny = tuple(
-            (rule.methods, tuple(glob.lower() for glob in rule.paths)) for rule in settings.deny
-        )
 
     def local_answer(self, method: str, path: str) -> LocalAnswer | None:
         """Return what is answered here: placeholders for clients that fetch tokens themselves."""
-        for answer in self._settings.local_answers:
+        for answer in self._local_answers:
             if method in answer.methods and matches(path, answer.paths):
                 return answer
         return None
@@ -43,46 +47,92 @@ class Access:
     def check(self, method: str, path: str) -> None:
         """Raise `NotAllowed` for a token endpoint, a denied request, or one that no rule allows.
 
-        Raises `MethodNotAllowed` for an unusual method, such as PURGE, that no allow rule names.
+        Nobody knows how the upstream reads the path: what is denied is denied in any reading, what
+        is allowed must be allowed in every one. Raises `MethodNotAllowed` for an unusual method,
+        such as PURGE, that no allow rule names.
         """
         if method not in self._methods:
             raise MethodNotAllowed(f"{method} is refused", allowed=self._methods)
-        readings = (path.lower(), _squeezed(path).lower())
-        if matches(readings[1], self._token_endpoints):
+        if matches_decoded(_squeezed(path).lower(), self._token_endpoints):
             raise NotAllowed(
                 "token endpoints are never reachable through a route",
                 fix="fetch no token: sidekey has one, and adds it to every request",
             )
-        for methods, paths in self._deny:
-            if any(_applies(methods, paths, method, reading) for reading in readings):
-                raise NotAllowed(
-                    "a deny rule of this upstream stands against the request",
-                    fix="see deny of upstreams.{upstream}",
-                )
-        allow = self._settings.allow
-        if allow and not any(_applies(rule.methods, rule.paths, method, path) for rule in allow):
+        readings = _Readings.of(path)
+        if any(rule.denies(method, readings.in_lower_case()) for rule in self._deny):
+            raise NotAllowed(
+                "a deny rule of this upstream stands against the request",
+                fix="see deny of upstreams.{upstream}",
+            )
+        if self._allow and not any(rule.allows(method, readings) for rule in self._allow):
             raise NotAllowed(
                 "no allow rule of this upstream covers the request",
                 fix="see allow of upstreams.{upstream}",
             )
 
 
-def _applies(methods: Sequence[str], paths: Sequence[str], method: str, path: str) -> bool:
-    if methods and method not in methods:
-        return False
-    return not paths or matches(path, paths)
+@dataclass(frozen=True, slots=True)
+class _Readings:
+    """A path as servers may read it: decoded, decoded but for its slashes, and squeezed."""
+
+    decoded: str
+    with_encoded_slashes: str
+    squeezed: str
+
+    @classmethod
+    def of(cls, path: str) -> Self:
+        kept = _ENCODED_SLASH.sub("%252F", path)
+        return cls(unquote(path), unquote(kept), _squeezed(path))
+
+    def in_lower_case(self) -> Self:
+        """Return the readings of a server that does not regard case (IIS)."""
+        return type(self)(
+            self.decoded.lower(), self.with_encoded_slashes.lower(), self.squeezed.lower()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A rule of `allow` or `deny`; `squeezed` are its globs for paths that are."""
+
+    methods: tuple[str, ...]
+    globs: tuple[str, ...]
+    squeezed: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rule: AccessRule, written: Callable[[str], str] = str) -> Self:
+        squeezed = (written(_squeezed(glob)) for glob in rule.paths)
+        return cls(rule.methods, tuple(map(written, rule.paths)), tuple(squeezed))
+
+    def allows(self, method: str, path: _Readings) -> bool:
+        return self._is_for(method) and all(self._matched(path))
+
+    def denies(self, method: str, path: _Readings) -> bool:
+        return self._is_for(method) and any(self._matched(path))
+
+    def _is_for(self, method: str) -> bool:
+        return not self.methods or method in self.methods
+
+    def _matched(self, path: _Readings) -> tuple[bool, ...]:
+        if not self.globs:
+            return (True,)
+        return (
+            matches_decoded(path.decoded, self.globs),
+            matches_decoded(path.with_encoded_slashes, self.globs),
+            matches_decoded(path.squeezed, self.squeezed),
+        )
 
 
 def _squeezed(path: str) -> str:
-    """Return the path as a lenient server may read it.
+    """Return the path, or the glob, as a lenient server may read it.
 
     Decoded more than once, without parameters (Tomcat), empty segments (nginx) and last slash.
-    Deny rules are compared with this reading too, and without regard to case (IIS).
     """
     for _ in range(INSPECTIONS):
         path = unquote(path)
     segments = (segment.partition(";")[0] for segment in path.split("/"))
-    return "/" + "/".join(segment for segment in segments if segment)
+    beginning = "" if path.startswith("**") else "/"
+    return beginning + "/".join(segment for segment in segments if segment)
 
 
 def content_of(answer: LocalAnswer) -> bytes:

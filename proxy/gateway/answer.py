@@ -1,38 +1,58 @@
-"""The client's answer: the upstream's, as it came."""
+"""The client's answer: the upstream's, with its fields made fit for a shared local origin."""
 
 from __future__ import annotations
 
 from typing import Self
+from urllib.parse import urlsplit
 
 from aiohttp import web
+from multidict import CIMultiDict
 
+from proxy.config.models import Upstream
 from proxy.errors import CredentialExhausted, UpstreamUnreachable
-from proxy.gateway.fields import as_utf8, response_fields, sendable
+from proxy.gateway.cookies import with_local_cookies
+from proxy.gateway.fields import as_utf8, response_fields, sendable, with_protection
+from proxy.gateway.location import with_local_locations
 from proxy.gateway.problems import ERROR_FIELD
 from proxy.gateway.upstream import UpstreamResponse
 from proxy.gateway.websocket import HANDSHAKE, join, wants_websocket
+from proxy.injection import Cookie
 
 ADDED_FIELDS = ("Content-Type", "Date", "Server")  # aiohttp adds these where they are missing
 
 
 class ForwardedResponse(web.StreamResponse):
-    """An answer whose status, reason and fields are the upstream's; nothing is added."""
+    """An answer whose status and reason are the upstream's; its fields are `client_fields`."""
 
     @classmethod
-    def of(cls, answer: UpstreamResponse, *, rejected: bool) -> Self:
-        headers = response_fields(answer.headers)
-        if answer.status == 101:
-            headers.update(HANDSHAKE)
+    def of(
+        cls, answer: UpstreamResponse, settings: Upstream, prefix: str, *, rejected: bool
+    ) -> Self:
+        """Raise `UpstreamUnreachable` for an answer that cannot be written as it is."""
+        if not sendable(answer.reason):
+            raise UpstreamUnreachable("the upstream sent a reason phrase with a control byte in it")
+        headers = client_fields(answer, settings, prefix)
         if rejected:
             headers[ERROR_FIELD] = CredentialExhausted.slug
-        reason = as_utf8(answer.reason) if sendable(answer.reason) else ""
-        return cls(status=answer.status, reason=reason, headers=headers)
+        return cls(status=answer.status, reason=as_utf8(answer.reason), headers=headers)
 
     async def _prepare_headers(self) -> None:
         missing = [name for name in ADDED_FIELDS if name not in self.headers]
         await super()._prepare_headers()
         for name in missing:
             self.headers.popall(name, None)
+
+
+def client_fields(answer: UpstreamResponse, settings: Upstream, prefix: str) -> CIMultiDict[str]:
+    """Return the fields that the client gets; `prefix` is what it writes for the base URL."""
+    fields = response_fields(answer.headers, keep_cookies=settings.cookies == "pass")
+    fields = with_local_locations(fields, settings.base_url, prefix)
+    injected = {rule.name for rule in settings.inject if isinstance(rule, Cookie)}
+    fields = with_local_cookies(fields, urlsplit(settings.base_url).path, prefix, injected)
+    if answer.status == 101:
+        fields.update(HANDSHAKE)
+        return fields
+    return with_protection(fields, answer.status)
 
 
 async def pass_on(

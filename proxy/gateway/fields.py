@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from multidict import CIMultiDict, MultiMapping
+
+from proxy.errors import LoopDetected, UpstreamUnreachable
 
 HOP_BY_HOP = frozenset(  # RFC 9110 7.6.1, and those that older software still sends
     {
@@ -22,42 +25,103 @@ HOP_BY_HOP = frozenset(  # RFC 9110 7.6.1, and those that older software still s
 )
 REWRITTEN = frozenset({"host", "content-length", "expect"})  # ours to say on the next connection
 FROM_BROWSERS = frozenset({"origin", "referer"})
-ABOUT_THE_CLIENT = frozenset({"forwarded", "via", "x-real-ip", "x-original-url", "x-rewrite-url"})
-CREDENTIALS = frozenset({"authorization", "cookie"})  # cookies: one origin serves every upstream
-TO_BROWSERS = frozenset({"set-cookie", "set-cookie2", "timing-allow-origin"})
+ABOUT_THE_CLIENT = frozenset({"forwarded", "via", "x-real-ip"})
+OVERRIDES = frozenset(  # servers that heed them would do another method than the one we checked
+    {"x-http-method", "x-http-method-override", "x-method-override"}
+)
+CREDENTIALS = frozenset({"authorization", "x-api-key"})
+COOKIES = frozenset({"cookie", "cookie2"})
+NOT_FORWARDED = (  # beginnings; x-original-url and x-rewrite-url would replace the path we checked
+    "sec-fetch-",
+    "sidekey-",
+    "x-forwarded-",
+    "x-original-",
+    "x-rewrite-",
+)
+FOR_THE_ORIGIN = frozenset(  # settings that a browser keeps for all routes at once, beside cookies
+    {
+        "alt-svc",
+        "clear-site-data",
+        "nel",
+        "public-key-pins",
+        "public-key-pins-report-only",
+        "refresh",
+        "report-to",
+        "reporting-endpoints",
+        "service-worker-allowed",
+        "strict-transport-security",
+        "timing-allow-origin",
+    }
+)
+SETTING_COOKIES = frozenset({"set-cookie"})
+NOT_ANSWERED = (  # beginnings; only we may set Sidekey-Error: it tells our answers from theirs
+    "access-control-",
+    "set-cookie2",
+    "sidekey-",
+)
 READABLE_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "identity"})
+HOP = "Sidekey-Hop"
+SANDBOX = "sandbox; default-src 'none'"
 _CONTROLS = frozenset(map(chr, range(32))) - {"\t"} | {"\x7f"}
-OURS = frozenset({"sidekey-error"})  # tells our answers from the upstream's, so only we may set it
-PROTECTED = frozenset(  # a client that lists these in Connection must not make them vanish
-    {"authorization", "cache-control", "content-length", "content-type", "cookie", "host"}
+_MEDIA_TYPE = re.compile(r"[^\s/;]+/(?P<subtype>[^\s/;]+)")
+_ACTIVE_SUBTYPES = ("html", "xml", "xsl", "x-mixed-replace")  # endings: xhtml+xml, svg+xml
+PROTECTED = (  # a client that lists these in Connection must not make them vanish
+    CREDENTIALS | COOKIES | {"cache-control", "content-length", "content-type", "host"}
 )
 
 
-def request_fields(received: MultiMapping[str], *, keep_credentials: bool) -> CIMultiDict[str]:
+def folded(name: str) -> str:
+    """Return the name as CGI, WSGI and nginx compare it: `X_Api_Key` is `X-Api-Key` to them."""
+    return name.lower().replace("_", "-")
+
+
+def request_fields(
+    received: MultiMapping[str], *, keep_credentials: bool, keep_cookies: bool
+) -> CIMultiDict[str]:
     """Return the client's end-to-end fields, in order, with every duplicate.
 
-    Duplicates take the spelling of the first: aiohttp's client lets `X-A` after `x-a` replace it.
-    `Authorization` and cookies go unless `keep_credentials`: they were never meant for this API.
+    Names are compared folded, and written as they came; duplicates take the spelling of the first:
+    aiohttp's client lets `X-A` after `x-a` replace it. `Authorization`, `X-Api-Key` and cookies go
+    unless they are kept: they were never meant for this API.
     """
-    dropped = HOP_BY_HOP | REWRITTEN | FROM_BROWSERS | ABOUT_THE_CLIENT | _nominated(received)
+    dropped = HOP_BY_HOP | REWRITTEN | FROM_BROWSERS | ABOUT_THE_CLIENT | OVERRIDES
+    dropped |= _nominated(received)
     if not keep_credentials:
         dropped |= CREDENTIALS
+    if not keep_cookies:
+        dropped |= COOKIES
     spelling: dict[str, str] = {}
     return CIMultiDict(
         (spelling.setdefault(name.lower(), name), as_utf8(value))
         for name, value in received.items()
-        if name.lower() not in dropped
-        and not name.lower().startswith(("sec-fetch-", "x-forwarded-"))
+        if folded(name) not in dropped
+        and not folded(name).startswith(NOT_FORWARDED)
         and sendable(value)
     )
+
+
+def check_hops(received: MultiMapping[str], own: str) -> None:
+    """Raise `LoopDetected` if the request has been at `own`, the id of this process, before."""
+    if own in _listed(received, HOP):
+        raise LoopDetected("the request has been here before: an upstream leads back to sidekey")
+
+
+def hops(received: MultiMapping[str], own: str, base_url: str) -> CIMultiDict[str]:
+    """Return the field that tells the upstream where the request has been, `own` included.
+
+    Only for clear text: our listeners speak nothing else, so behind https there is no loop.
+    """
+    if not base_url.startswith("http://"):
+        return CIMultiDict()
+    return CIMultiDict({HOP: ", ".join([*_listed(received, HOP), own])})
 
 
 def without_unreadable_codings(fields: CIMultiDict[str]) -> CIMultiDict[str]:
     """Return the fields with only those content codings accepted that we can look into."""
     if "Accept-Encoding" not in fields:
         return fields
-    asked = ",".join(fields.getall("Accept-Encoding")).split(",")
-    kept = [coding.strip() for coding in asked if _coding_name(coding) in READABLE_CODINGS]
+    asked = _listed(fields, "Accept-Encoding")
+    kept = [coding for coding in asked if _coding_name(coding) in READABLE_CODINGS]
     changed = fields.copy()
     changed["Accept-Encoding"] = ", ".join(kept) or "identity"
     return changed
@@ -67,26 +131,64 @@ def _coding_name(coding: str) -> str:
     return coding.partition(";")[0].strip().lower()
 
 
-def response_fields(received: MultiMapping[str]) -> CIMultiDict[str]:
+def response_fields(received: MultiMapping[str], *, keep_cookies: bool) -> CIMultiDict[str]:
     """Return the upstream's end-to-end fields, in order, with every duplicate.
 
-    CORS fields go: `Access-Control-Allow-Origin: *` would open answers that our credential bought
-    to every web page. Cookies go: all upstreams share one origin here.
+    All routes share one origin, `http://127.0.0.1:8080`, so what a browser would keep for the
+    origin of one upstream goes: it would hold for all of them. CORS fields go:
+    `Access-Control-Allow-Origin: *` would open answers that our credential bought to every page.
+    Raises `UpstreamUnreachable` for a control byte, with which the answer could not be framed.
     """
-    dropped = HOP_BY_HOP | TO_BROWSERS | OURS | _nominated(received)
+    if not all(map(sendable, received.values())):
+        raise UpstreamUnreachable("the upstream sent a header field with a control byte in it")
+    dropped = HOP_BY_HOP | FOR_THE_ORIGIN | _nominated(received)
+    if not keep_cookies:
+        dropped |= SETTING_COOKIES
     return CIMultiDict(
         (name, as_utf8(value))
         for name, value in received.items()
-        if name.lower() not in dropped
-        and not name.lower().startswith("access-control-")
-        and sendable(value)
+        if folded(name) not in dropped and not folded(name).startswith(NOT_ANSWERED)
     )
 
 
+def with_protection(fields: CIMultiDict[str], status: int) -> CIMultiDict[str]:
+    """Return the fields of a final answer, and those that keep web pages from misusing it.
+
+    All routes share one origin: a page of one upstream could call another one as its own, and would
+    have its credential. So active content is sandboxed, into an origin of its own; nothing is taken
+    for active content that does not say so, embedded into other sites' pages, or kept on disk by
+    whoever was not told that it may.
+    """
+    protected = fields.copy()
+    protected["X-Content-Type-Options"] = "nosniff"
+    protected["Cross-Origin-Resource-Policy"] = "same-origin"
+    if status != 304 and "Cache-Control" not in fields and "Expires" not in fields:
+        protected["Cache-Control"] = "no-store"  # a 304 would say so of what was stored before
+    if _may_be_active(fields, status):
+        protected.add("Content-Security-Policy", SANDBOX)  # the upstream's own holds as well
+    return protected
+
+
+def _may_be_active(fields: CIMultiDict[str], status: int) -> bool:
+    """Tell whether a browser could run the content; what has no proper type may be anything."""
+    if status in (204, 304) or fields.get("Content-Length") == "0":
+        return False
+    types = [
+        _MEDIA_TYPE.match(text.strip().lower())
+        for text in ",".join(_all(fields, "Content-Type")).split(",")
+    ]
+    return any(found is None or found["subtype"].endswith(_ACTIVE_SUBTYPES) for found in types)
+
+
 def _nominated(received: MultiMapping[str]) -> frozenset[str]:
-    """Return the fields that Connection declares to be hop-by-hop."""
-    listed = (name.strip().lower() for name in ",".join(_all(received, "Connection")).split(","))
-    return frozenset(listed) - PROTECTED
+    """Return the fields, folded, that Connection declares to be hop-by-hop."""
+    return frozenset(map(folded, _listed(received, "Connection"))) - PROTECTED
+
+
+def _listed(received: MultiMapping[str], name: str) -> list[str]:
+    """Return the members of a list that all the fields of that name hold together."""
+    members = (member.strip() for member in ",".join(_all(received, name)).split(","))
+    return [member for member in members if member]
 
 
 def _all(received: MultiMapping[str], name: str) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,10 +19,10 @@ from proxy.gateway.answer import ForwardedResponse, pass_on
 from proxy.gateway.clients import Clients, key_shown
 from proxy.gateway.content import ClientContent
 from proxy.gateway.cross_origin import readable_by
-from proxy.gateway.fields import request_fields, without_unreadable_codings
+from proxy.gateway.fields import check_hops, hops, request_fields, without_unreadable_codings
 from proxy.gateway.guard import Caller
 from proxy.gateway.limits import Limits
-from proxy.gateway.target import Target
+from proxy.gateway.target import Target, check_path
 from proxy.gateway.upstream import UpstreamConnections, UpstreamResponse
 from proxy.gateway.websocket import HANDSHAKE, wants_websocket
 from proxy.injection import (
@@ -33,6 +34,8 @@ from proxy.injection import (
     needs_token,
     strip_credentials,
 )
+
+PROCESS = secrets.token_hex(8)  # what upstreams that are proxies like this one know it by
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ class Forwarding:
         the client's connection.
         """
         begun = time.monotonic()
+        check_path(target.path, self._settings.encoded_slashes)
+        check_hops(request.headers, PROCESS)
         path = self._upstream.base_path + target.path
         patience = self._timeouts.content.total_seconds()
         content = ClientContent(request, patience, self._limits.content)
@@ -99,7 +104,8 @@ class Forwarding:
             exchanged = await self._exchange(await self._prepare(received, rules, content), content)
             fact = self._fact(request, exchanged, request_id)
             try:
-                return await self._answer(request, exchanged, fact, begun, caller)
+                response = self._response(exchanged, fact.path.removesuffix(target.path), caller)
+                return await self._answer(request, exchanged, response, fact, begun)
             finally:
                 await exchanged.response.close()
 
@@ -117,17 +123,23 @@ class Forwarding:
             rejected=exchanged.rejected,
         )
 
+    def _response(self, exchanged: Exchanged, prefix: str, caller: Caller) -> ForwardedResponse:
+        """Return the answer for a client that writes `prefix` in place of the base URL."""
+        response = ForwardedResponse.of(
+            exchanged.response, self._settings, prefix, rejected=exchanged.rejected
+        )
+        if caller.origin is not None:
+            response.headers.update(readable_by(caller.origin))
+        return response
+
     async def _answer(
         self,
         request: web.BaseRequest,
         exchanged: Exchanged,
+        response: ForwardedResponse,
         fact: RequestForwarded,
         begun: float,
-        caller: Caller,
     ) -> web.StreamResponse:
-        response = ForwardedResponse.of(exchanged.response, rejected=exchanged.rejected)
-        if caller.origin is not None:
-            response.headers.update(readable_by(caller.origin))
         try:
             await pass_on(
                 request, exchanged.response, response, self._timeouts.send.total_seconds()
@@ -158,7 +170,12 @@ class Forwarding:
     ) -> Prepared:
         """Strip first, so that nothing that the client sends can undo what is injected last."""
         keep_credentials = rules != self._settings.inject
-        headers = request_fields(received.headers, keep_credentials=keep_credentials)
+        headers = request_fields(
+            received.headers,
+            keep_credentials=keep_credentials,
+            keep_cookies=keep_credentials or self._settings.cookies == "pass",
+        )
+        headers.update(hops(received.headers, PROCESS, self._settings.base_url))
         if self._clients.header is not None:
             headers.popall(self._clients.header, None)
         if any(rule.contains is not None for rule in self._settings.reject_on):

@@ -7,9 +7,10 @@ Works on the raw text only: every URL library decodes or collapses something (me
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import unquote_to_bytes
 
-from proxy.errors import BadTarget
+from proxy.errors import BadTarget, TargetTooLong
 
 TARGET_LIMIT = 16 * 1024  # characters; J-Quants' refresh token alone takes 2 kB
 AS_SHOWN = "send the path as the API shows it, without dot segments and encoded slashes"
@@ -19,22 +20,27 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A checked target: `path` is raw and empty or begins with `/`, `query` is raw without `?`."""
+    """A target: `path` is raw and empty or begins with `/`, `query` is raw without `?`."""
 
     path: str
     query: str
 
 
 def parse(raw: str) -> Target:
-    """Return the target of an origin-form request (RFC 9112 3.2.1); raise `BadTarget` otherwise."""
+    """Return the target of an origin-form request (RFC 9112 3.2.1), its path not yet checked.
+
+    Raises `TargetTooLong`, and `BadTarget` for any other form and for characters that no URI holds.
+    """
     if len(raw) > TARGET_LIMIT:
-        raise BadTarget(f"the target is longer than {TARGET_LIMIT} characters", fix=AS_SHOWN)
+        raise TargetTooLong(
+            f"the target is longer than {TARGET_LIMIT} characters",
+            fix="send what is long as content, if the API takes it there",
+        )
     if not raw.startswith("/"):
         raise BadTarget("the request target must be a path such as /NAME/rest", fix=AS_SHOWN)
     if not all("!" <= c <= "~" for c in raw) or "#" in raw or "\\" in raw:
         raise BadTarget("the target holds characters that must be percent-encoded", fix=AS_SHOWN)
     path, _, query = raw.partition("?")
-    _inspect(path)
     return Target(path, query)
 
 
@@ -44,8 +50,12 @@ def split_prefix(target: Target) -> tuple[str, Target]:
     return name, Target(slash + rest, target.query)
 
 
-def _inspect(path: str) -> None:
-    """Refuse dot segments and separators in disguise, whatever the number of encodings."""
+def check_path(path: str, encoded_slashes: Literal["refuse", "pass"] = "refuse") -> None:
+    """Raise `BadTarget` for dot segments and separators in disguise, however often encoded.
+
+    With `pass`, an encoded slash may stand in the path, and counts as a separator when dot segments
+    are looked for: nobody knows how the upstream reads it.
+    """
     _check_escapes(path)
     decoded = path.encode()
     for _ in range(INSPECTIONS):
@@ -53,10 +63,15 @@ def _inspect(path: str) -> None:
         again = unquote_to_bytes(decoded)
         if again == decoded:
             return
-        if again.count(b"/") != decoded.count(b"/"):
-            raise BadTarget("the path holds an encoded slash", fix=AS_SHOWN)
+        if encoded_slashes == "refuse" and again.count(b"/") != decoded.count(b"/"):
+            raise BadTarget(
+                "the path holds an encoded slash",
+                fix="send it unencoded, or set encoded_slashes: pass in upstreams.{upstream}",
+            )
         decoded = again
     _check_segments(decoded)
+    if unquote_to_bytes(decoded) != decoded:
+        raise BadTarget("the path is encoded too many times over", fix=AS_SHOWN)
 
 
 def _check_escapes(path: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from multidict import CIMultiDict
 from pydantic import AfterValidator, Field
 
-from proxy.gateway.fields import HOP_BY_HOP
+from proxy.gateway.fields import HOP_BY_HOP, folded
 from proxy.injection.request import OutgoingRequest
 from proxy.injection.rule import FieldName, Injector, sendable
 
@@ -15,14 +15,9 @@ RESERVED = HOP_BY_HOP | {"content-length", "content-type", "host"}  # sidekey se
 
 
 def _check_not_reserved(name: str) -> str:
-    if _folded(name) in RESERVED:
+    if folded(name) in RESERVED:
         raise ValueError("this field belongs to the connection or the content, not to a credential")
     return name
-
-
-def _folded(name: str) -> str:
-    # CGI, WSGI and nginx read X_Api_Key as X-Api-Key: both are the same slot.
-    return name.lower().replace("_", "-")
 
 
 class Header(Injector):
@@ -32,13 +27,13 @@ class Header(Injector):
     name: Annotated[FieldName, AfterValidator(_check_not_reserved)]
 
     def strip(self, request: OutgoingRequest) -> OutgoingRequest:
-        slot = _folded(self.name)
-        kept = [(name, value) for name, value in request.headers.items() if _folded(name) != slot]
+        slot = folded(self.name)
+        kept = [(name, value) for name, value in request.headers.items() if folded(name) != slot]
         return request.with_headers(CIMultiDict(kept))
 
     def values(self, request: OutgoingRequest) -> list[str]:
-        slot = _folded(self.name)
-        return [value for name, value in request.headers.items() if _folded(name) == slot]
+        slot = folded(self.name)
+        return [value for name, value in request.headers.items() if folded(name) == slot]
 
     def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:
         headers = request.headers.copy()

@@ -108,7 +108,8 @@ async def test_a_second_rejection_is_passed_untouched_and_marked(tmp_path: Path)
     assert answer.head == (
         b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n"
         b"WWW-Authenticate: Bearer\r\nContent-Length: 16\r\n"
-        b"Sidekey-Error: credential-rejected\r\n\r\n"
+        b"X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+        b"Cache-Control: no-store\r\nSidekey-Error: credential-rejected\r\n\r\n"
     )
     assert answer.json() == {"message": "no"}
     assert len(to_the_api(upstream.requests)) == 2

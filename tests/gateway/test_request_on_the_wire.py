@@ -10,11 +10,15 @@ import aiohttp
 import httpx
 import pytest
 import requests
-from gateway_samples import BEARER, keyed
+from command_line import free_port
+from gateway_samples import BEARER, HOP, KEY, keyed
 from proxying import BEGINNING, sidekey
-from raw_client import ask, chunked
+from raw_client import ask, check_problem, chunked
 from raw_upstream import answering
 from yarl import URL
+
+from proxy.events import RequestForwarded, RequestRefused
+from proxy.gateway.forwarding import PROCESS
 
 
 @pytest.mark.parametrize(
@@ -41,7 +45,7 @@ async def test_fields_keep_their_order_duplicates_case_and_underscores(tmp_path:
     async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
         await ask(proxy, "GET /r/a", *sent)
     others = [f"{name}: {value}" for name, value in upstream.last.fields][1:]
-    assert others == [*sent, f"Authorization: {BEARER}"]
+    assert others == [*sent, ": ".join(HOP), f"Authorization: {BEARER}"]
 
 
 async def test_duplicates_in_another_case_arrive_all(tmp_path: Path) -> None:
@@ -57,12 +61,14 @@ async def test_field_values_in_utf_8_arrive_as_they_are(tmp_path: Path) -> None:
     assert "X-Name: 東京 ü\r\n".encode() in upstream.last.head
 
 
-async def test_a_get_gets_nothing_but_host_and_the_credential(tmp_path: Path) -> None:
+async def test_a_get_gets_nothing_but_host_the_credential_and_where_it_has_been(
+    tmp_path: Path,
+) -> None:
     async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
         await ask(proxy, "GET /r/a")
     host = upstream.origin.removeprefix("http://")
     assert upstream.last.head.decode() == (
-        f"GET /a HTTP/1.1\r\nHost: {host}\r\nAuthorization: {BEARER}\r\n\r\n"
+        f"GET /a HTTP/1.1\r\nHost: {host}\r\n{': '.join(HOP)}\r\nAuthorization: {BEARER}\r\n\r\n"
     )
 
 
@@ -73,7 +79,8 @@ async def test_no_content_is_a_length_of_0_and_no_content_type(tmp_path: Path, m
         await ask(proxy, f"{method} /r/a")
     for request in upstream.requests:
         assert request.field("Content-Length") == ["0"]
-        assert {name for name, _ in request.fields} == {"Host", "Authorization", "Content-Length"}
+        names = {name for name, _ in request.fields}
+        assert names == {"Host", "Sidekey-Hop", "Authorization", "Content-Length"}
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET"])
@@ -139,7 +146,110 @@ async def test_hop_by_hop_fields_and_what_tells_about_the_client_stay_behind(
         sidekey(tmp_path, keyed(upstream.origin), beginning=beginning) as proxy,
     ):
         assert (await ask(proxy, "GET /r/a", *fields, "X-Kept: 1")).status == 200
-    assert [name for name, _ in upstream.last.fields] == ["Host", "X-Kept", "Authorization"]
+    names = [name for name, _ in upstream.last.fields]
+    assert names == ["Host", "X-Kept", "Sidekey-Hop", "Authorization"]
+
+
+@pytest.mark.case("X02", "X08", "X09")
+@pytest.mark.parametrize(
+    "field",
+    [
+        "X_Forwarded_For: 1.2.3.4",
+        "X-Original-URL: /admin",
+        "X-Original-Host: evil.example",
+        "X_Rewrite_URL: /admin",
+        "X-HTTP-Method-Override: DELETE",
+        "X-HTTP-Method: DELETE",
+        "X_Method_Override: DELETE",
+        "X-Api-Key: dummy",
+        "X_Api_Key: dummy",
+        "Content_Length: 9",
+        "Transfer_Encoding: chunked",
+        "Proxy_Authorization: Basic eA==",
+        "X_Hop: 1",
+        "Sidekey-Client: dummy",
+    ],
+)
+async def test_what_a_server_could_take_for_a_dropped_field_is_dropped_too(
+    tmp_path: Path, field: str
+) -> None:
+    """CGI, WSGI and nginx fold `_` to `-`; frameworks let override fields beat the method."""
+    beginning = BEGINNING.replace("port: 0", "port: 0, front_proxy: true")
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning) as proxy,
+    ):
+        assert (await ask(proxy, "GET /r/a", field, "Connection: X-Hop")).status == 200
+    assert {name for name, _ in upstream.last.fields} == {"Host", "Sidekey-Hop", "Authorization"}
+
+
+@pytest.mark.case("X03")
+@pytest.mark.parametrize("named", ["Authorization", "authorization", "X-Api-Key", "Host"])
+async def test_connection_cannot_take_our_own_fields_away(tmp_path: Path, named: str) -> None:
+    more = (
+        'inject: [{in: header, name: Authorization, format: "Bearer {token}"},'
+        ' {in: header, name: X-Api-Key, format: "{token}"}]'
+    )
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
+    ):
+        await ask(proxy, "GET /r/a", f"Connection: close, {named}, Sidekey-Hop")
+    host = upstream.origin.removeprefix("http://")
+    credentials = [("Authorization", BEARER), ("X-Api-Key", KEY)]
+    assert upstream.last.fields == [("Host", host), HOP, *credentials]
+
+
+@pytest.mark.case("X16")
+async def test_a_request_that_comes_back_is_508_within_one_hop(tmp_path: Path) -> None:
+    port = free_port()
+    beginning = BEGINNING.replace("port: 0", f"port: {port}")
+    upstreams = keyed(f"http://127.0.0.1:{port}", path="/r")
+    async with sidekey(tmp_path, upstreams, beginning=beginning) as proxy:
+        answer = await ask(proxy, "GET /r/a")
+        assert (answer.status, answer.json()["type"]) == (508, "urn:sidekey:problem:loop-detected")
+        assert len(proxy.told(RequestRefused)) == len(proxy.told(RequestForwarded)) == 1
+
+
+@pytest.mark.case("X16")
+async def test_where_a_request_has_been_is_passed_on_so_that_a_longer_way_round_is_seen(
+    tmp_path: Path,
+) -> None:
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        await ask(proxy, "GET /r/a", "Sidekey-Hop: first", "sidekey-hop: second, third")
+        assert upstream.last.field("Sidekey-Hop") == [f"first, second, third, {PROCESS}"]
+        back = await ask(proxy, "GET /r/a", f"Sidekey-Hop: {PROCESS}, other")
+    check_problem(back, 508, "loop-detected")
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.case("P14")
+@pytest.mark.parametrize("target", ["/projects/a%2Fb/x", "/a%2fb%2Fc", "/%2Fa", "/a%252Fb"])
+async def test_encoded_slashes_arrive_as_they_are_where_they_may_pass(
+    tmp_path: Path, target: str
+) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more="encoded_slashes: pass")) as proxy,
+    ):
+        assert (await ask(proxy, f"GET /r{target}")).status == 200
+    assert upstream.last.target == target
+
+
+@pytest.mark.case("P14")
+@pytest.mark.parametrize(
+    "path",
+    ["a%2F..%2Fb", "..%2fb", "%2e%2e%2Fb", "a/%2E%2E", "a%252F%252e%252e%252Fb", "a%2f..;x%2fb"],
+)
+async def test_dot_segments_stay_refused_where_encoded_slashes_may_pass(
+    tmp_path: Path, path: str
+) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more="encoded_slashes: pass")) as proxy,
+    ):
+        check_problem(await ask(proxy, f"GET /r/{path}"), 400, "bad-target")
+    assert upstream.requests == []
 
 
 async def test_the_fields_of_real_clients_arrive_and_no_other(tmp_path: Path) -> None:
