@@ -94,10 +94,11 @@ class UpstreamResponse:
     async def close(self) -> None:
         """Let go of the answer and of content that is still being sent."""
         self._answer.close()
-        if self._sending is not None:
+        sending, self._sending = self._sending, None
+        if sending is not None:
             await asyncio.sleep(0)
             with contextlib.suppress(RuntimeError):  # already being closed by the one who sent it
-                await self._sending.aclose()
+                await sending.aclose()
 
     async def _peek(self) -> str:
         while len(self._head) < PEEK_LIMIT:
