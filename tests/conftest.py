@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from canaries import leaks
 from case_summary import outcomes, summary
 from clocks import Clock
+from command_line import Home
 
 CASE = "case"
 
@@ -15,6 +17,12 @@ CASE = "case"
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home folder of its own for commands."""
+    return Home(tmp_path)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
