@@ -20,7 +20,8 @@ class Redaction:
     """Knows secrets and masks every spelling of them, without regard to the case of ASCII letters.
 
     Secrets with fewer than `shortest` characters (8 or 4) are not looked for: they would mask half
-    of every sentence. What a part knows is known to the `whole` too.
+    of every sentence. The part of one upstream tells the `whole` what it knows: our own words are
+    masked by the whole, but an upstream's answer is searched for its own secrets only.
     """
 
     def __init__(self, *, shortest: int = SHORTEST, whole: Redaction | None = None) -> None:
@@ -45,11 +46,11 @@ class Redaction:
             self._forget(next(iter(self._generations)))
 
     def masked(self, text: str) -> str:
-        """Return `text` with `***` in place of every spelling of a known secret."""
+        """Return `text` with `***` for every spelling of a secret that the whole knows."""
         if len(text) < self.index.shortest:
             return text
         content = as_bytes(text)
-        found = self.spans(content)
+        found = self._indexes[-1].spans(content)
         if not found:
             return text
         ends = [0, *(end for _, end in found)]
@@ -58,7 +59,7 @@ class Redaction:
         return MASK.encode().join(kept).decode(errors="surrogatepass")
 
     def spans(self, content: bytes) -> list[Span]:
-        """Return where spellings stand, in order; those that overlap are one span."""
+        """Return where spellings of the part's secrets stand, in order; overlapping ones as one."""
         return self.index.spans(content)
 
     def unfinished(self, content: bytes) -> int:

@@ -1,0 +1,212 @@
+"""The log: who writes to it, at which level, and what never stands in it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import structlog
+
+from proxy.credentials.redaction import Redaction
+from proxy.credentials.secret import Secret
+from proxy.errors import ConfigError
+from proxy.events import RequestForwarded, TokenFailed
+from proxy.observe.logs import configure, level_of, log_observer
+
+KEY = "kept-out-of-sight"  # no canary: pytest keeps the records as they were before masking
+STRUCTURED, PRETTY = "structured", "pretty"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Log:
+    """What was written so far."""
+
+    stream: io.StringIO
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    def line(self) -> dict[str, Any]:
+        """The only line, which is JSON."""
+        (line,) = self.text.splitlines()
+        return json.loads(line)
+
+
+def logging_to(stream: io.StringIO, level: int = logging.INFO) -> Log:
+    redaction = Redaction()
+    redaction.know(Secret(KEY))
+    configure(stream, redaction=redaction, level=level)
+    return Log(stream)
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, raising = root.handlers[:], root.level, logging.raiseExceptions
+    logging.captureWarnings(False)  # `configure` may have been called in another test's file
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.raiseExceptions = raising
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+
+
+@pytest.fixture(params=[STRUCTURED, PRETTY])
+def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Log:
+    monkeypatch.setenv("NO_COLOR", "1")
+    return logging_to(Terminal() if request.param == PRETTY else io.StringIO())
+
+
+@pytest.mark.parametrize("name", ["sidekey", "aiohttp.server", "aiohttp.client", "asyncio"])
+def test_a_secret_is_masked_whoever_logs_it(log: Log, name: str) -> None:
+    logging.getLogger(name).error("tried %s and %r", KEY, {"key": KEY})
+    assert KEY not in log.text
+    assert "tried *** and {'key': '***'}" in log.text
+
+
+def test_a_secret_is_masked_in_every_field_of_an_event(log: Log) -> None:
+    event = TokenFailed("api", f"slug-{KEY}", f"no {KEY}!", f"drop {KEY}", 1.0)
+    log_observer()(event)
+    assert KEY not in log.text
+    assert "no ***!" in log.text
+    assert "drop ***" in log.text
+
+
+def test_a_secret_is_masked_in_lists_mappings_and_objects(log: Log) -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            return f"Odd({KEY})"
+
+    logger = structlog.get_logger("sidekey")
+    logger.info("odd", a=[KEY, (KEY,)], b={"c": {"d": KEY}}, e=Odd(), f=Secret(KEY), g=KEY.encode())
+    assert KEY not in log.text
+    assert "Odd(***)" in log.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "authorization",
+        "Cookie",
+        "access_token",
+        "client_secret",
+        "password",
+        "passwd",
+        "api_key",
+        "api-key",
+        "apikey",
+        "refresh",
+        "credential",
+        "mailaddress",
+    ],
+)
+def test_a_text_is_masked_where_the_name_says_that_it_is_a_credential(log: Log, name: str) -> None:
+    structlog.get_logger("sidekey").info("odd", **{name: "unknown", "inside": {name: "unknown"}})
+    assert "unknown" not in log.text
+    assert "***" in log.text
+
+
+def test_what_events_say_is_not_masked() -> None:
+    log = logging_to(io.StringIO())
+    fact = RequestForwarded("0123456789abcdef", "api", "GET", "/api/token", 200, 0.5, True, False)
+    log_observer()(fact)
+    said = log.line()
+    assert said["event"] == "request.forwarded"
+    assert {name: said[name] for name in ("request_id", "upstream", "path", "status")} == {
+        "request_id": "0123456789abcdef",
+        "upstream": "api",
+        "path": "/api/token",
+        "status": 200,
+    }
+    assert "***" not in log.text
+
+
+def test_the_text_of_an_exception_is_masked_and_no_local_variable_is_shown(log: Log) -> None:
+    local = "only-in-a-variable"
+    try:
+        raise ValueError(f"cannot use {KEY}") from RuntimeError(f"because of {KEY}")
+    except ValueError:
+        logging.getLogger("sidekey").exception("failed with %d characters", len(local))
+    assert "ValueError: cannot use ***" in log.text
+    assert "RuntimeError: because of ***" in log.text
+    assert KEY not in log.text
+    assert local not in log.text
+
+
+async def test_a_task_that_nobody_waited_for_is_logged_masked(log: Log) -> None:
+    async def fail() -> None:
+        raise ValueError(f"cannot use {KEY}")
+
+    task = asyncio.create_task(fail(), name=f"fails with {KEY}")
+    await asyncio.wait([task])
+    del task
+    gc.collect()
+    assert "Task exception was never retrieved" in log.text
+    assert "ValueError: cannot use ***" in log.text
+    assert KEY not in log.text
+
+
+async def test_a_callback_that_fails_is_logged_masked(log: Log) -> None:
+    def fail() -> None:
+        raise ValueError(f"cannot use {KEY}")
+
+    asyncio.get_running_loop().call_soon(fail)
+    await asyncio.sleep(0.01)
+    assert "ValueError: cannot use ***" in log.text
+    assert KEY not in log.text
+
+
+def test_a_warning_is_logged_masked(log: Log) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"{KEY} is deprecated", stacklevel=1)
+    assert "*** is deprecated" in log.text
+    assert KEY not in log.text
+
+
+def test_a_line_that_cannot_be_written_does_not_print_its_arguments(
+    log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = logging.getLogger().handlers[0]
+    record = logging.LogRecord("sidekey", logging.ERROR, "", 0, "%d", (KEY,), None)
+    handler.handle(record)
+    assert KEY not in log.text + capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (None, ["info", "warning", "error"]),
+        ("", ["info", "warning", "error"]),
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_the_level_says_what_is_shown(name: str | None, shown: list[str]) -> None:
+    environ = {} if name is None else {"SIDEKEY_LOG_LEVEL": name}
+    log = logging_to(io.StringIO(), level_of(environ))
+    for level in ("debug", "info", "warning", "error"):
+        getattr(logging.getLogger("aiohttp.server"), level)("a line")
+    assert [json.loads(line)["level"] for line in log.text.splitlines()] == shown
+
+
+def test_a_level_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="SIDEKEY_LOG_LEVEL: expected one of debug, info"):
+        level_of({"SIDEKEY_LOG_LEVEL": "chatty"})
