@@ -55,6 +55,8 @@ class SpellingIndex:
         folded = content.lower()
         width, words = self._width, self._words
         view = memoryview(folded)[: len(folded) // width * width].cast(FORMATS[width])
+        if len(view) <= BLOCK and words.keys().isdisjoint(view):
+            return []  # for the many short texts
         found = set()
         for index in _hits(view, words):
             for offset, spelling in words.get(view[index], ()):
