@@ -41,6 +41,11 @@ class ClientContent:
         self.failure: SidekeyError | None = None
         self.on_failure: Callable[[], None] | None = None
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether the client has sent all of it."""
+        return self._request.content.is_eof()
+
     def fail(self, error: SidekeyError) -> None:
         """Note why the content never ends, and tell the one whose answer waits for its end."""
         self.failure = error

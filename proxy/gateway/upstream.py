@@ -243,6 +243,8 @@ async def _watched(
     """Yield `chunks`, and note our own error: aiohttp reports it as a broken connection."""
     try:
         async with contextlib.aclosing(chunks):
+            if not content.has_arrived:
+                yield b""  # sends the head, which aiohttp keeps until the first bytes
             deadline.rest()
             async for chunk in chunks:
                 deadline.run()

@@ -1,0 +1,201 @@
+"""As many connections as `listen.max_connections` says, and pipelined requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from clocks import Clock
+from gateway_samples import keyed
+from proxying import Sidekey, sidekey
+from raw_client import RawClient, message, raw_client
+from raw_upstream import OK, Conversation, RawUpstream, answering, conversing
+
+from proxy.events import ConnectionsExhausted, Event
+from proxy.gateway.capacity import SILENCE, Capacity
+
+THREE = "listen: {port: 0, max_connections: 3}\nstore: {type: memory}\n"
+
+
+def request(proxy: Sidekey, target: str = "/r/a") -> bytes:
+    return message(f"GET {target}", host=f"127.0.0.1:{proxy.port}")
+
+
+async def served(proxy: Sidekey, client: RawClient) -> bool:
+    """Send a request; tell whether it was answered, or the connection closed."""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        await client.send(request(proxy))
+        return (await client.answer()).status == 200
+    return False
+
+
+@asynccontextmanager
+async def clients_of(proxy: Sidekey, count: int) -> AsyncIterator[list[RawClient]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(raw_client(proxy.port)) for _ in range(count)]
+
+
+async def test_the_connection_that_is_idle_longest_makes_room(tmp_path: Path) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=THREE) as proxy,
+        clients_of(proxy, 3) as (first, second, third),
+    ):
+        for client in (first, second, third, first):
+            assert await served(proxy, client)
+        async with raw_client(proxy.port) as fourth:
+            assert await served(proxy, fourth)
+            assert await second.reader.read() == b""
+            for client in (first, third, fourth):
+                assert await served(proxy, client)
+        assert proxy.told(ConnectionsExhausted) == [ConnectionsExhausted(3)]
+
+
+async def test_a_connection_that_has_sent_nothing_makes_room_too(tmp_path: Path) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=THREE) as proxy,
+        clients_of(proxy, 20) as clients,
+    ):
+        assert await served(proxy, clients[-1])
+        for silent in clients[:17]:
+            with contextlib.suppress(ConnectionError):
+                assert await silent.reader.read() == b""
+
+
+async def test_a_new_connection_is_closed_when_none_is_idle(tmp_path: Path) -> None:
+    """One has begun a head, one waits for its answer, and one holds a websocket."""
+    waiting: list[Conversation] = []
+    go = asyncio.Event()
+
+    async def converse(peer: Conversation) -> None:
+        head = await peer.request()
+        waiting.append(peer)
+        if head.field("Upgrade"):
+            await peer.send(SWITCHED)
+        await go.wait()
+        await peer.send(b"hello" if head.field("Upgrade") else OK)
+        await peer.request()
+
+    async with (
+        conversing(converse) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=THREE) as proxy,
+        clients_of(proxy, 3) as (reading, waits, socket_),
+    ):
+        await reading.send(request(proxy)[:20])
+        await waits.send(request(proxy))
+        fields = ("Connection: Upgrade", "Upgrade: websocket")
+        await socket_.send(message("GET /r/a", *fields, host=f"127.0.0.1:{proxy.port}"))
+        await socket_.head()
+        while len(waiting) < 2:  # noqa: ASYNC110  the upstream tells nobody
+            await asyncio.sleep(0.01)
+        for _ in range(3):
+            async with raw_client(proxy.port) as late:
+                assert not await served(proxy, late)
+        assert len(proxy.told(ConnectionsExhausted)) == 1
+        go.set()
+        assert await socket_.reader.readexactly(5) == b"hello"
+        assert (await waits.answer()).status == 200
+        await reading.send(request(proxy)[20:])
+        assert (await reading.answer()).status == 200
+
+
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+async def test_every_connection_that_ends_gives_its_place_back(tmp_path: Path) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=THREE) as proxy,
+    ):
+        for _ in range(12):
+            async with raw_client(proxy.port) as client:
+                assert await served(proxy, client)
+            await client.writer.wait_closed()
+        async with clients_of(proxy, 3) as clients:
+            for client in clients:
+                assert await served(proxy, client)
+
+
+async def test_all_listeners_share_the_places(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        own_port: int = sock.getsockname()[1]
+    async with (
+        answering() as upstream,
+        sidekey(
+            tmp_path, keyed(upstream.origin, more=f"port: {own_port}"), beginning=THREE
+        ) as proxy,
+        clients_of(proxy, 3) as (first, *_),
+        raw_client(own_port) as fourth,
+    ):
+        await fourth.send(message("GET /a", host=f"127.0.0.1:{own_port}"))
+        assert (await fourth.answer()).status == 200
+        assert await first.reader.read() == b""
+
+
+class Unconnected(asyncio.Transport):
+    """A connection that is only counted."""
+
+    def abort(self) -> None:
+        pass
+
+
+async def test_lack_of_room_is_told_at_most_once_in_10_seconds(clock: Clock) -> None:
+    told: list[Event] = []
+    capacity = Capacity(1, told.append, clock.monotonic)
+    transports = [Unconnected() for _ in range(9)]
+    for transport in transports[:4]:
+        assert capacity.admit(transport)
+    assert len(told) == 1
+    clock.move(seconds=SILENCE)
+    for transport in transports[4:]:
+        assert capacity.admit(transport)
+        capacity.work(transport)
+        assert not capacity.admit(Unconnected())
+        capacity.rest(transport)
+    assert len(told) == 2
+
+
+async def test_100_pipelined_requests_get_100_answers_in_order(tmp_path: Path) -> None:
+    async with (
+        answering(lambda asked: OK[:-2] + asked.target[-2:].encode()) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        await client.send(b"".join(request(proxy, f"/r/{number:02}") for number in range(100)))
+        answers = [await client.answer() for _ in range(100)]
+    assert [answer.content for answer in answers] == [b"%02d" % number for number in range(100)]
+    assert [asked.target for asked in upstream.requests] == [f"/{n:02}" for n in range(100)]
+
+
+async def test_a_flood_of_pipelined_requests_is_not_read_beyond_a_bound(tmp_path: Path) -> None:
+    """64 MiB of requests never fit in between, while the first one waits for its answer."""
+
+    async def converse(peer: Conversation) -> None:
+        await peer.request()
+        await asyncio.Event().wait()
+
+    async with conversing(converse) as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        assert await taken(upstream, proxy) < 32 * 2**20
+
+
+async def taken(upstream: RawUpstream, proxy: Sidekey) -> int:
+    """Return how many bytes of requests go into a connection until it takes no more."""
+    with contextlib.closing(socket.create_connection(("127.0.0.1", proxy.port))) as sock:
+        sock.sendall(request(proxy))
+        while upstream.connections == 0:  # noqa: ASYNC110  the upstream tells nobody
+            await asyncio.sleep(0.01)
+        sock.setblocking(False)
+        flood = request(proxy) * 1000
+        sent, before = 0, -1
+        while sent != before and sent < 64 * 2**20:
+            before = sent
+            with contextlib.suppress(BlockingIOError):
+                while sent < 64 * 2**20:
+                    sent += sock.send(flood)
+            await asyncio.sleep(0.3)
+        return sent
