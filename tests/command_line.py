@@ -96,6 +96,14 @@ class Started:
         return (await self.event("listening"))["addresses"][0]
 
     @property
+    def peak(self) -> int:
+        """The most memory that the process ever had, in bytes."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", text)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    @property
     def argv(self) -> str:
         return Path(f"/proc/{self.process.pid}/cmdline").read_bytes().decode()
 

@@ -207,13 +207,15 @@ async def attacked(
     listen: str = "",
     top: str = "",
     more: dict[str, str] | None = None,
+    extra: str = "",
     origin: str | None = None,
     control: tuple[str, ...] = (),
 ) -> AsyncIterator[Hostile]:
     """Serve the routes above on `transport`, `tcp` or `unix`.
 
     `listen` are further keys of `listen`, as in a YAML flow mapping, `top` further top-level
-    sections, `more` further lines by route. `origin` is another upstream for r, q and j.
+    sections, `more` further lines by route, `extra` further upstreams, in which ISSUER stands for
+    the issuer's origin. `origin` is another upstream for r, q and j.
     `control` are the fields without which no client is served.
     """
     canaries, log, state = Canaries(), Log(), folder / "state"
@@ -227,6 +229,7 @@ async def attacked(
             text = upstreams_text(
                 origin or upstream.origin, upstream.origin, issuer.origin, canaries, more or {}
             )
+            text += "\n" + extra.replace("ISSUER", issuer.origin)
             redaction = Redaction()
             with logging_into(log, redaction):
                 async with sidekey(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,14 +22,6 @@ inject:
 - {in: header, name: Authorization, format: "Bearer {token}"}
 - {in: body, name: i, paths: [/form]}
 """
-
-
-def peak(process: Started) -> int:
-    """Return the most memory that the process ever had, in bytes."""
-    text = Path(f"/proc/{process.process.pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", text)
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 async def count(peer: Conversation, head_length: int | None) -> int:
@@ -91,11 +82,11 @@ async def upload(
 
 async def test_64_mib_up_with_a_header(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (process, port, client):
-        before = peak(process)
+        before = process.peak
         blocks = SIZE // len(BLOCK)
         media_type = "application/octet-stream"
         assert await upload(client, port, "/r/up", media_type, b"", blocks) == SIZE
-        assert peak(process) - before < GROWTH
+        assert process.peak - before < GROWTH
 
 
 async def test_64_mib_up_with_a_field_in_a_form(tmp_path: Path) -> None:
@@ -103,36 +94,36 @@ async def test_64_mib_up_with_a_field_in_a_form(tmp_path: Path) -> None:
     form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
     own_field = len(b'--b\r\nContent-Disposition: form-data; name="i"\r\n\r\ncanary-key-1\r\n')
     async with proxied(tmp_path) as (process, port, client):
-        before = peak(process)
+        before = process.peak
         blocks = SIZE // len(BLOCK)
         media_type = "multipart/form-data; boundary=b"
         received = await upload(client, port, "/r/form", media_type, form, blocks)
         assert received == SIZE + own_field
-        assert peak(process) - before < GROWTH
+        assert process.peak - before < GROWTH
 
 
 async def test_64_mib_down(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (process, port, client):
-        before = peak(process)
+        before = process.peak
         await client.send(f"GET /r/down HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
         await client.head()
         left = SIZE
         while left:
             left -= len(await client.reader.read(min(left, 2**18)))
-        assert peak(process) - before < GROWTH
+        assert process.peak - before < GROWTH
 
 
 @pytest.mark.parametrize("readers", [8])
 async def test_slow_readers_cost_no_memory(tmp_path: Path, readers: int) -> None:
     """Each asks for 64 MiB and takes nothing of it."""
     async with proxied(tmp_path) as (process, port, _):
-        before = peak(process)
+        before = process.peak
         slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(readers)]
         for reader, writer in slow:
             writer.write(f"GET /r/down HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
             await reader.readuntil(b"\r\n\r\n")
         async with raw_client(port) as client:  # others are served meanwhile
             await upload(client, port, "/r/up", "text/plain", b"", 16)
-        assert peak(process) - before < GROWTH
+        assert process.peak - before < GROWTH
         for _, writer in slow:
             writer.transport.abort()
