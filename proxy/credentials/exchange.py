@@ -99,6 +99,8 @@ def why_unreachable(error: Exception) -> str:
         return "it does not speak TLS as it should (is it an http:// address?)"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name cannot be resolved"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "its host is no proper name or address"
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
         error.os_error, AddressRefused
     ):
