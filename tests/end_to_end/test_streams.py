@@ -264,51 +264,6 @@ async def test_a_slow_reader_holds_the_upstream_back(tmp_path: Path) -> None:
     assert written[0] < 32 * MIB
 
 
-async def test_100_continue_comes_after_every_check_and_before_the_content(tmp_path: Path) -> None:
-    async with (
-        answering() as upstream,
-        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
-        raw_client(proxy.port) as client,
-    ):
-        fields = ("Expect: 100-continue", "Content-Length: 3")
-        await client.send(message("POST /r/a", *fields, host=f"127.0.0.1:{proxy.port}"))
-        assert await client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
-        await client.send(b"abc")
-        assert (await client.answer()).status == 200
-        assert upstream.last.content == b"abc"
-        assert upstream.last.field("Expect") == []
-
-
-@pytest.mark.parametrize(
-    ("target", "status"),
-    [("/nope", 404), ("/r/denied", 403), ("/r/%2e%2e/a", 400), ("/r/json", 415)],
-)
-async def test_a_refused_request_gets_no_100(tmp_path: Path, target: str, status: int) -> None:
-    more = "deny: [{paths: [/denied]}]\ninject: {in: body, name: i}"
-    async with (
-        answering() as upstream,
-        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
-        raw_client(proxy.port) as client,
-    ):
-        fields = ("Expect: 100-continue", "Content-Length: 3", "Content-Type: text/plain")
-        await client.send(message(f"POST {target}", *fields, host=f"127.0.0.1:{proxy.port}"))
-        assert (await client.answer()).status == status
-        assert upstream.connections == 0
-
-
-async def test_no_100_goes_to_a_client_whose_content_is_too_large(tmp_path: Path) -> None:
-    more = "inject: {in: body, name: i, max_size: 10}"
-    async with (
-        answering() as upstream,
-        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
-        raw_client(proxy.port) as client,
-    ):
-        fields = ("Expect: 100-continue", "Content-Length: 11", "Content-Type: application/json")
-        await client.send(message("POST /r/a", *fields, host=f"127.0.0.1:{proxy.port}"))
-        assert (await client.answer()).status == 413
-        assert upstream.connections == 0
-
-
 @pytest.mark.parametrize("more", ["", "inject: {in: body, name: i, max_size: 4000000}"])
 async def test_curl_uploads_over_1_mib(tmp_path: Path, more: str) -> None:
     """curl asks before it sends so much."""

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from pathlib import Path
 
 import aiohttp
 import httpx
 import pytest
 import requests
-from command_line import free_port
-from gateway_samples import BEARER, HOP, KEY, keyed
-from proxying import BEGINNING, sidekey
+from gateway_samples import BEARER, HOP, keyed
+from proxying import sidekey
 from raw_client import ask, check_problem, chunked
 from raw_upstream import answering
 from yarl import URL
-
-from proxy.events import RequestForwarded, RequestRefused
-from proxy.gateway.forwarding import PROCESS
 
 
 @pytest.mark.parametrize(
@@ -108,119 +103,6 @@ async def test_chunked_content_stays_chunked(tmp_path: Path) -> None:
     assert upstream.last.content == b"abcde"
     assert upstream.last.field("Transfer-Encoding") == ["chunked"]
     assert upstream.last.field("Content-Length") == upstream.last.field("Trailer") == []
-
-
-async def test_compressed_content_arrives_compressed(tmp_path: Path) -> None:
-    content = gzip.compress(b"x" * 1000)
-    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
-        await ask(proxy, "POST /r/a", "Content-Encoding: gzip", content=content)
-    assert upstream.last.content == content
-    assert upstream.last.field("Content-Encoding") == ["gzip"]
-
-
-async def test_hop_by_hop_fields_and_what_tells_about_the_client_stay_behind(
-    tmp_path: Path,
-) -> None:
-    """Surprise 20."""
-    sent = {
-        "Connection": "keep-alive, X-Hop",
-        "X-Hop": "1",
-        "Keep-Alive": "timeout=5",
-        "Proxy-Connection": "keep-alive",
-        "Proxy-Authorization": "Basic eA==",
-        "TE": "trailers",
-        "Upgrade": "h2c",
-        "HTTP2-Settings": "AA",
-        "Cookie": "a=b",
-        "Referer": "http://127.0.0.1/",
-        "Forwarded": "for=1.2.3.4",
-        "X-Forwarded-For": "1.2.3.4",
-        "X-Real-IP": "1.2.3.4",
-        "Via": "1.1 x",
-        "Sec-Fetch-Mode": "cors",
-    }
-    fields = [f"{name}: {value}" for name, value in sent.items()]
-    beginning = BEGINNING.replace("port: 0", "port: 0, front_proxy: true")
-    async with (
-        answering() as upstream,
-        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning) as proxy,
-    ):
-        assert (await ask(proxy, "GET /r/a", *fields, "X-Kept: 1")).status == 200
-    names = [name for name, _ in upstream.last.fields]
-    assert names == ["Host", "X-Kept", "Sidekey-Hop", "Authorization"]
-
-
-@pytest.mark.case("X02", "X08", "X09")
-@pytest.mark.parametrize(
-    "field",
-    [
-        "X_Forwarded_For: 1.2.3.4",
-        "X-Original-URL: /admin",
-        "X-Original-Host: evil.example",
-        "X_Rewrite_URL: /admin",
-        "X-HTTP-Method-Override: DELETE",
-        "X-HTTP-Method: DELETE",
-        "X_Method_Override: DELETE",
-        "X-Api-Key: dummy",
-        "X_Api_Key: dummy",
-        "Content_Length: 9",
-        "Transfer_Encoding: chunked",
-        "Proxy_Authorization: Basic eA==",
-        "X_Hop: 1",
-        "Sidekey-Client: dummy",
-    ],
-)
-async def test_what_a_server_could_take_for_a_dropped_field_is_dropped_too(
-    tmp_path: Path, field: str
-) -> None:
-    """CGI, WSGI and nginx fold `_` to `-`; frameworks let override fields beat the method."""
-    beginning = BEGINNING.replace("port: 0", "port: 0, front_proxy: true")
-    async with (
-        answering() as upstream,
-        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning) as proxy,
-    ):
-        assert (await ask(proxy, "GET /r/a", field, "Connection: X-Hop")).status == 200
-    assert {name for name, _ in upstream.last.fields} == {"Host", "Sidekey-Hop", "Authorization"}
-
-
-@pytest.mark.case("X03")
-@pytest.mark.parametrize("named", ["Authorization", "authorization", "X-Api-Key", "Host"])
-async def test_connection_cannot_take_our_own_fields_away(tmp_path: Path, named: str) -> None:
-    more = (
-        'inject: [{in: header, name: Authorization, format: "Bearer {token}"},'
-        ' {in: header, name: X-Api-Key, format: "{token}"}]'
-    )
-    async with (
-        answering() as upstream,
-        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
-    ):
-        await ask(proxy, "GET /r/a", f"Connection: close, {named}, Sidekey-Hop")
-    host = upstream.origin.removeprefix("http://")
-    credentials = [("Authorization", BEARER), ("X-Api-Key", KEY)]
-    assert upstream.last.fields == [("Host", host), HOP, *credentials]
-
-
-@pytest.mark.case("X16")
-async def test_a_request_that_comes_back_is_508_within_one_hop(tmp_path: Path) -> None:
-    port = free_port()
-    beginning = BEGINNING.replace("port: 0", f"port: {port}")
-    upstreams = keyed(f"http://127.0.0.1:{port}", path="/r")
-    async with sidekey(tmp_path, upstreams, beginning=beginning) as proxy:
-        answer = await ask(proxy, "GET /r/a")
-        assert (answer.status, answer.json()["type"]) == (508, "urn:sidekey:problem:loop-detected")
-        assert len(proxy.told(RequestRefused)) == len(proxy.told(RequestForwarded)) == 1
-
-
-@pytest.mark.case("X16")
-async def test_where_a_request_has_been_is_passed_on_so_that_a_longer_way_round_is_seen(
-    tmp_path: Path,
-) -> None:
-    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
-        await ask(proxy, "GET /r/a", "Sidekey-Hop: first", "sidekey-hop: second, third")
-        assert upstream.last.field("Sidekey-Hop") == [f"first, second, third, {PROCESS}"]
-        back = await ask(proxy, "GET /r/a", f"Sidekey-Hop: {PROCESS}, other")
-    check_problem(back, 508, "loop-detected")
-    assert len(upstream.requests) == 1
 
 
 @pytest.mark.case("P14")

@@ -130,22 +130,6 @@ async def test_two_requests_use_one_connection_to_the_upstream(tmp_path: Path) -
     assert upstream.connections == 1
 
 
-async def test_a_client_may_pipeline_and_gets_its_answers_in_order(tmp_path: Path) -> None:
-    async with (
-        answering(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1",
-            b"HTTP/1.1 404 No\r\nContent-Length: 1\r\n\r\n2",
-        ) as upstream,
-        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
-        raw_client(proxy.port) as client,
-    ):
-        one = f"GET /r/1 HTTP/1.1\r\nHost: localhost:{proxy.port}\r\n\r\n".encode()
-        await client.send(one + one.replace(b"/r/1", b"/r/2"))
-        answers = [await client.answer(), await client.answer()]
-    assert [(a.status, a.content) for a in answers] == [(200, b"1"), (404, b"2")]
-    assert [request.target for request in upstream.requests] == ["/1", "/2"]
-
-
 async def test_an_http_1_0_client_gets_an_answer_without_chunks(tmp_path: Path) -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
     async with answering(chunked) as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
