@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from proxy.config.models import Settings, Upstream
@@ -23,9 +24,10 @@ from proxy.gateway.capacity import Capacity
 from proxy.gateway.clients import Clients
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.gateway import Gateway
-from proxy.gateway.upstream import UpstreamConnections
 from proxy.listeners import listen
 from proxy.observe.pages import own_pages
+from proxy.reload import check_fixed
+from proxy.upstreams import Changes, Upstreams
 
 WATCH_INTERVAL = 1.0  # seconds until a login by another process is noticed
 
@@ -34,7 +36,9 @@ WATCH_INTERVAL = 1.0  # seconds until a login by another process is noticed
 class Running:
     """The running proxy.
 
-    By upstream, `urls` are where clients point their base URL, `upstreams` where requests go.
+    By upstream, `urls` are where clients point their base URL, `upstreams` where requests go, both
+    as they were at the start. `change` serves other settings from now on; it raises `ConfigError`
+    for what cannot change while the proxy runs, and then changes nothing.
     """
 
     addresses: tuple[str, ...]
@@ -42,6 +46,7 @@ class Running:
     upstreams: Mapping[str, str]
     sources: Mapping[str, Source]
     exchange: Exchange
+    change: Callable[[Settings], Awaitable[Changes]]
 
 
 def state_folder(settings: StoreSettings, environ: Mapping[str, str]) -> Path:
@@ -58,29 +63,25 @@ def open_store(
     return FileStore(state_folder(settings, environ), settings.key)
 
 
-def build_sources(
-    settings: Settings,
+def build_source(
+    name: str,
+    upstream: Upstream,
     *,
     store: Store,
     exchange: Exchange,
     observe: Observer,
     redaction: Redaction,
-) -> dict[str, Source]:
-    """Return a source for every upstream; `redaction` gets to know all that is configured."""
-    for secret in {*secrets_of(settings), *hidden_texts(settings)}:
-        redaction.know(secret)
-    return {
-        name: Source(
-            name,
-            upstream.provider.at(upstream.base_url),
-            upstream.base_url,
-            store=store,
-            exchange=exchange,
-            observe=observe,
-            redaction=_part_of(redaction, upstream),
-        )
-        for name, upstream in settings.upstreams.items()
-    }
+) -> Source:
+    """Return the source of one upstream."""
+    return Source(
+        name,
+        upstream.provider.at(upstream.base_url),
+        upstream.base_url,
+        store=store,
+        exchange=exchange,
+        observe=observe,
+        redaction=_part_of(redaction, upstream),
+    )
 
 
 def _part_of(whole: Redaction, upstream: Upstream) -> Redaction:
@@ -91,6 +92,12 @@ def _part_of(whole: Redaction, upstream: Upstream) -> Redaction:
     return part
 
 
+def know_all(redaction: Redaction, settings: Settings) -> None:
+    """Make known to `redaction` what is configured."""
+    for secret in {*secrets_of(settings), *hidden_texts(settings)}:
+        redaction.know(secret)
+
+
 @asynccontextmanager
 async def running(
     settings: Settings, *, store: Store, observe: Observer, redaction: Redaction
@@ -99,29 +106,37 @@ async def running(
     async with AsyncExitStack() as stack:
         exchange = Exchange(now=utc_now)
         stack.push_async_callback(exchange.close)
-        sources = build_sources(
-            settings, store=store, exchange=exchange, observe=observe, redaction=redaction
-        )
-        endpoints = [url for source in sources.values() for url in source.provider.endpoints()]
+        know_all(redaction, settings)
         clients = Clients(settings.clients)
-        forwardings = {}
-        for name, source in sources.items():
-            stack.push_async_callback(source.close)
+        upstreams = Upstreams(
+            partial(
+                build_source, store=store, exchange=exchange, observe=observe, redaction=redaction
+            ),
+            partial(
+                Forwarding, clients=clients, timeouts=settings.listen.timeouts, observe=observe
+            ),
+            observe,
+        )
+        stack.push_async_callback(upstreams.close)
+        upstreams.replace(settings.upstreams)
+        for source in upstreams.sources.values():
             await source.drop_foreign()
-            upstream = UpstreamConnections(name, settings.upstreams[name], source)
-            stack.push_async_callback(upstream.close)
-            forwardings[name] = Forwarding(
-                upstream, endpoints, clients, settings.listen.timeouts, observe
-            )
-        pages = own_pages(sources.values(), clients.refusal)
-        gateway = Gateway(forwardings, pages, clients, observe, redaction)
+        pages = own_pages(upstreams.sources, clients.refusal)
+        gateway = Gateway(upstreams.forwardings, pages, clients, observe, redaction)
         capacity = Capacity(settings.listen.max_connections, observe)
         addresses, urls = await listen(settings, gateway, clients, capacity, stack)
-        watching = asyncio.create_task(_watch(sources), name="watch the store")
+        watching = asyncio.create_task(_watch(upstreams.sources), name="watch the store")
         stack.push_async_callback(_cancelled, watching)
-        observe(Listening(addresses, tuple(sources)))
+        observe(Listening(addresses, tuple(upstreams.sources)))
+
+        async def change(wanted: Settings) -> Changes:
+            check_fixed(settings, wanted)
+            know_all(redaction, wanted)
+            clients.change(wanted.clients)
+            return await upstreams.change(wanted.upstreams)
+
         base_urls = {name: upstream.base_url for name, upstream in settings.upstreams.items()}
-        yield Running(addresses, urls, base_urls, sources, exchange)
+        yield Running(addresses, urls, base_urls, upstreams.sources, exchange, change)
     observe(Stopped())
 
 

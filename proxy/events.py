@@ -24,6 +24,22 @@ class Listening(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigReloaded(Event):
+    """Another configuration is in use; the names are those of upstreams."""
+
+    changed: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRefused(Event):
+    """A configuration cannot be used, and the one before it still is; `issues` are lines."""
+
+    issues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped(Event):
     """The proxy has closed its listeners."""
 

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+from collections.abc import Container
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from proxy.config.models import Listen, Settings
 from proxy.errors import ListenError
 from proxy.gateway.capacity import Capacity
 from proxy.gateway.clients import Clients
-from proxy.gateway.gateway import OWN_HOST_SUFFIX, Gateway
+from proxy.gateway.gateway import Gateway
 from proxy.gateway.guard import LOOPBACK_NAMES, Guard, Listener
 from proxy.gateway.parser import check_parser
 from proxy.gateway.server import ClientServer
@@ -45,7 +46,7 @@ async def listen(
     runners: list[web.ServerRunner] = []
     stack.push_async_callback(_drain, runners)
     for sock, upstream_name in bound:
-        guard = Guard(_listener(sock, upstream_name, settings), listen, clients)
+        guard = Guard(_listener(sock, upstream_name, listen, gateway.served), listen, clients)
         server = ClientServer(
             gateway.behind(guard),
             handler_cancellation=True,  # a client that leaves ends the work at the upstream
@@ -78,14 +79,15 @@ async def _drain(runners: list[web.ServerRunner]) -> None:
     await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
-def _listener(sock: socket.socket, upstream: str | None, settings: Settings) -> Listener:
-    served = settings.upstreams if upstream is None else [upstream]
-    own_names = [f"{name}{OWN_HOST_SUFFIX}" for name in served]
-    names = [*LOOPBACK_NAMES, *settings.listen.allowed_hosts, *own_names]
-    if settings.listen.host not in WILDCARDS:
-        names.append(_in_url(settings.listen.host))
+def _listener(
+    sock: socket.socket, upstream: str | None, listen: Listen, served: Container[str]
+) -> Listener:
+    names = [*LOOPBACK_NAMES, *listen.allowed_hosts]
+    if listen.host not in WILDCARDS:
+        names.append(_in_url(listen.host))
     port = None if sock.family == socket.AF_UNIX else sock.getsockname()[1]
-    return Listener(port, frozenset(name.lower() for name in names), upstream)
+    own = served if upstream is None else (upstream,)
+    return Listener(port, frozenset(name.lower() for name in names), own, upstream)
 
 
 def _bind(listen: Listen, stack: AsyncExitStack) -> socket.socket:

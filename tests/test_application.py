@@ -20,6 +20,11 @@ api:
   base_url: http://127.0.0.1:9
   provider: {type: api_key, keys: "${KEY}"}
 """
+BEYOND_LOOPBACK = """
+listen: {host: '::', port: 0}
+clients: {keys: a-made-up-client-key}
+store: {type: memory}
+"""
 ENVIRON = {"KEY": "made-up", "SECRET": "demo-client-secret"}
 
 
@@ -99,7 +104,7 @@ async def test_a_taken_port_is_an_error_with_a_way_out(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 async def test_both_families_reach_a_proxy_on_all_addresses(tmp_path: Path) -> None:
-    beginning = "listen: {host: '::', port: 0}\nstore: {type: memory}\n"
+    beginning = BEYOND_LOOPBACK
     async with (
         sidekey(tmp_path, NOWHERE, environ=ENVIRON, beginning=beginning) as proxy,
         httpx.AsyncClient() as client,
@@ -121,7 +126,7 @@ async def test_an_ipv6_address_is_a_name_of_its_listener(tmp_path: Path) -> None
 
 
 async def test_a_host_that_is_no_name_is_an_error_in_words(tmp_path: Path) -> None:
-    beginning = "listen: {host: a..b, port: 0}\nstore: {type: memory}\n"
+    beginning = BEYOND_LOOPBACK.replace("'::'", "a..b")
     with pytest.raises(ListenError, match="no host name"):
         async with sidekey(tmp_path, NOWHERE, environ=ENVIRON, beginning=beginning):
             pass

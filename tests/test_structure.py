@@ -33,6 +33,8 @@ RUNGS = {  # the longest matching prefix counts
     "proxy.__main__": 8,
     "proxy.app": 7,
     "proxy.listeners": 7,
+    "proxy.reload": 7,
+    "proxy.upstreams": 7,
     "proxy.gateway": 6,
     "proxy.observe": 6,
     "proxy.sandbox": 6,

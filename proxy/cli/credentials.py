@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
-from proxy.app import build_sources, open_store
+from proxy.app import build_source, know_all, open_store
 from proxy.cli.options import check_name
 from proxy.config import Loaded
 from proxy.credentials.exchange import Exchange
@@ -20,15 +21,14 @@ async def sources_of(loaded: Loaded) -> AsyncIterator[tuple[dict[str, Source], E
     """Yield every source, and the exchange that they use."""
     exchange = Exchange(now=utc_now)
     store = open_store(loaded.settings.store, os.environ)
+    redaction = Redaction()
+    know_all(redaction, loaded.settings)
     try:
-        sources = build_sources(
-            loaded.settings,
-            store=store,
-            exchange=exchange,
-            observe=nobody,
-            redaction=Redaction(),
+        build = partial(
+            build_source, store=store, exchange=exchange, observe=nobody, redaction=redaction
         )
-        yield sources, exchange
+        upstreams = loaded.settings.upstreams
+        yield {name: build(name, upstream) for name, upstream in upstreams.items()}, exchange
     finally:
         await exchange.close()
 

@@ -11,6 +11,7 @@ import typer
 
 from proxy.cli.output import say
 from proxy.config import Loaded, find, load
+from proxy.config.versions import Versions
 from proxy.errors import ConfigError
 from proxy.hardening import keep_memory_private
 
@@ -21,14 +22,19 @@ ConfigOption = Annotated[
 NameArgument = Annotated[str, typer.Argument(help="The upstream's name.", show_default=False)]
 
 
-def load_config(config: Path | None, overrides: Mapping[str, object] | None = None) -> Loaded:
+def load_config(
+    config: Path | None,
+    overrides: Mapping[str, object] | None = None,
+    files: Versions | None = None,
+) -> Loaded:
     """Find and load the configuration; warnings go to stderr. Raises `ConfigError`.
 
+    `files` is filled with the versions of the files that are read.
     From now on this process holds secrets, so its memory is kept private.
     """
     keep_memory_private()
     path = find(config, environ=os.environ, cwd=Path.cwd())
-    loaded = load(path, environ=os.environ, overrides=overrides)
+    loaded = load(path, environ=os.environ, overrides=overrides, files=files)
     for warning in loaded.warnings:
         say(warning)
     return loaded

@@ -7,7 +7,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +18,14 @@ from proxy import __version__
 from proxy.app import Running, open_store, running
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import say, table
-from proxy.config import INHERITED, Loaded
+from proxy.config import INHERITED, Loaded, load
+from proxy.config.versions import Versions
 from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError
 from proxy.hardening import allow_many_connections, take_from_environment
 from proxy.observe import logs
 from proxy.observe.status import SERVING, status_of
+from proxy.reload import Reload
 
 
 def command(
@@ -36,14 +39,28 @@ def command(
     """Serve every upstream at http://127.0.0.1:8080/NAME/.
 
     Ctrl-C and SIGTERM are how it is stopped: requests under way have 5 seconds, then it exits 0.
+    SIGHUP, or a change of the configuration or of a file that it refers to, loads it again.
     """
     environ = dict(os.environ)
-    loaded = load_config(config, _overrides(host, port, unix_socket))
-    take_from_environment(loaded.variables.difference(INHERITED))
+    overrides = _overrides(host, port, unix_socket)
+    files: Versions = {}
+    loaded = load_config(config, overrides, files)
+    _take_variables(loaded)
     allow_many_connections()
     redaction = Redaction()
     logs.configure(redaction=redaction, level=logs.level_of(environ))
-    asyncio.run(_serve(loaded, environ, redaction))
+
+    def load_again(files: Versions) -> Loaded:
+        again = load(loaded.path, environ=environ, overrides=overrides, files=files)
+        _take_variables(again)
+        return again
+
+    asyncio.run(_serve(loaded, environ, redaction, partial(Reload, load_again, files)))
+
+
+def _take_variables(loaded: Loaded) -> None:
+    """Leave the variables that the configuration uses to no program that is started from here."""
+    take_from_environment(loaded.variables.difference(INHERITED))
 
 
 def _overrides(host: str | None, port: int | None, unix_socket: Path | None) -> dict[str, object]:
@@ -59,7 +76,12 @@ def _overrides(host: str | None, port: int | None, unix_socket: Path | None) -> 
     return given
 
 
-async def _serve(loaded: Loaded, environ: Mapping[str, str], redaction: Redaction) -> None:
+async def _serve(
+    loaded: Loaded,
+    environ: Mapping[str, str],
+    redaction: Redaction,
+    build_reload: Callable[..., Reload],
+) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -68,9 +90,21 @@ async def _serve(loaded: Loaded, environ: Mapping[str, str], redaction: Redactio
     terminal = sys.stderr.isatty()
     observe = logs.log_observer(banner=terminal)
     async with running(loaded.settings, store=store, observe=observe, redaction=redaction) as proxy:
+        reload = build_reload(proxy.change, observe)
+        loop.add_signal_handler(signal.SIGHUP, _hang_up, reload, stopped, terminal)
+        reloading = asyncio.create_task(reload.run(), name="reload")
         if terminal:
             say(await banner(loaded, proxy))
         await stopped.wait()
+        reloading.cancel()
+
+
+def _hang_up(reload: Reload, stopped: asyncio.Event, terminal: bool) -> None:
+    """Load again, unless the terminal is gone: then there is nobody left to press Ctrl-C."""
+    if terminal and not sys.stderr.isatty():
+        stopped.set()
+    else:
+        reload.ask()
 
 
 async def banner(loaded: Loaded, proxy: Running) -> str:

@@ -20,6 +20,10 @@ class Clients:
     """Compares what clients show with what the configuration asks for, in constant time."""
 
     def __init__(self, settings: models.Clients | None) -> None:
+        self.change(settings)
+
+    def change(self, settings: models.Clients | None) -> None:
+        """Ask for what `settings` say from now on."""
         self._header = settings.header if settings is not None else None
         self._keys = settings.keys if settings is not None else ()
 

@@ -24,7 +24,8 @@ from proxy.gateway.guard import Caller
 from proxy.gateway.limits import Limits
 from proxy.gateway.target import Target, check_path
 from proxy.gateway.upstream import UpstreamConnections, UpstreamResponse
-from proxy.gateway.websocket import HANDSHAKE, wants_websocket
+from proxy.gateway.usage import Usage
+from proxy.gateway.websocket import HANDSHAKE, check_handshake, wants_websocket
 from proxy.injection import (
     Injector,
     OutgoingRequest,
@@ -72,8 +73,17 @@ class Forwarding:
         self._clients = clients
         self._settings = upstream.settings
         self._source = upstream.source
-        self._access = Access(upstream.settings, token_endpoints)
         self._observe = observe
+        self._usage = Usage()
+        self.close_endpoints(token_endpoints)
+
+    def close_endpoints(self, token_endpoints: Iterable[str]) -> None:
+        """Let no request through to `token_endpoints`, those of every upstream, from now on."""
+        self._access = Access(self._settings, token_endpoints)
+
+    async def unused(self) -> None:
+        """Wait until no request is under way."""
+        await self._usage.over()
 
     async def forward(
         self, request: web.BaseRequest, target: Target, request_id: str, caller: Caller
@@ -83,9 +93,16 @@ class Forwarding:
         Raises `SidekeyError` as long as the answer has not begun; afterwards an error can only cut
         the client's connection.
         """
+        with self._usage.counted():
+            return await self._forward(request, target, request_id, caller)
+
+    async def _forward(
+        self, request: web.BaseRequest, target: Target, request_id: str, caller: Caller
+    ) -> web.StreamResponse:
         begun = time.monotonic()
         check_path(target.path, self._settings.encoded_slashes)
         check_hops(request.headers, PROCESS)
+        check_handshake(request)
         path = self._upstream.base_path + target.path
         patience = self._timeouts.content.total_seconds()
         content = ClientContent(request, patience, self._limits.content)

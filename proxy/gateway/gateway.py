@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 
 from aiohttp import web
 
@@ -20,18 +20,20 @@ from proxy.events import Observer, RequestAborted, RequestRefused
 from proxy.gateway.clients import Clients
 from proxy.gateway.cross_origin import permission, readable_by
 from proxy.gateway.forwarding import Forwarding
-from proxy.gateway.guard import Caller, Guard, Listener
+from proxy.gateway.guard import OWN_HOST_SUFFIX, Caller, Guard, Listener
 from proxy.gateway.problems import problem
 from proxy.gateway.target import Target, parse, split_prefix
 from proxy.observe.pages import Page
 
 READING = frozenset({"GET", "HEAD"})
 OWN_PREFIX = "_sidekey"
-OWN_HOST_SUFFIX = ".localhost"
 
 
 class Gateway:
-    """Leads requests to the upstreams by prefix, by own port, or by `NAME.localhost`."""
+    """Leads requests to the upstreams by prefix, by own port, or by `NAME.localhost`.
+
+    `forwardings` may change later.
+    """
 
     def __init__(
         self,
@@ -46,6 +48,11 @@ class Gateway:
         self._clients = clients
         self._observe = observe
         self._redaction = redaction
+
+    @property
+    def served(self) -> Container[str]:
+        """The names of the upstreams, as they are at any time."""
+        return self._forwardings.keys()
 
     def behind(self, guard: Guard) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         """Return what answers the requests that `guard` lets in."""

@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -29,6 +29,7 @@ from proxy.errors import (
 )
 from proxy.gateway.clients import Clients
 
+OWN_HOST_SUFFIX = ".localhost"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 ECHOING_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})  # TRACE would echo the credential
 THROUGH_A_PROXY = (
@@ -49,18 +50,25 @@ class Listener:
     """One place where requests arrive.
 
     `port` is `None` for a unix socket. `upstream` is set where the listener serves only that one.
-    `names` are the hosts that it answers to, in lower case, some with a port of their own.
+    `names` are the hosts that it answers to, in lower case, some with a port of their own; beside
+    them it answers to `NAME.localhost` for each name in `served`, which may change later.
     """
 
     port: int | None
     names: frozenset[str]
+    served: Container[str]
     upstream: str | None = None
 
     def answers_to(self, name: str, port: int | None) -> bool:
         """Tell whether `name:port` of a Host field means this listener."""
         if f"{name}:{port}" in self.names:
             return True
-        return name in self.names and (self.port is None or port == self.port)
+        return self._is_named(name) and (self.port is None or port == self.port)
+
+    def _is_named(self, name: str) -> bool:
+        if name in self.names:
+            return True
+        return name.endswith(OWN_HOST_SUFFIX) and name.removesuffix(OWN_HOST_SUFFIX) in self.served
 
 
 @dataclass(frozen=True, slots=True)

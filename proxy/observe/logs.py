@@ -15,6 +15,7 @@ import structlog
 from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError
 from proxy.events import (
+    ConfigRefused,
     ConnectionsExhausted,
     Event,
     Listening,
@@ -29,6 +30,7 @@ from proxy.events import (
 from proxy.observe.masking import Masking
 
 WARNINGS = (
+    ConfigRefused,
     ConnectionsExhausted,
     RequestAborted,
     RequestRefused,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -14,12 +14,16 @@ from proxy.observe.status import SERVING, Status, as_json, status_of
 Page = Callable[[bool], Awaitable[web.Response]]  # told whether the caller is known
 
 
-def own_pages(sources: Iterable[Source], refusal: Callable[[], SidekeyError]) -> dict[str, Page]:
-    """Return the pages by their path below the prefix; `refusal` is for callers nobody knows."""
-    watched = tuple(sources)
+def own_pages(
+    sources: Mapping[str, Source], refusal: Callable[[], SidekeyError]
+) -> dict[str, Page]:
+    """Return the pages by their path below the prefix; `refusal` is for callers nobody knows.
+
+    `sources` may change later.
+    """
 
     async def statuses() -> list[Status]:
-        return [await status_of(source) for source in watched]
+        return [await status_of(source) for source in tuple(sources.values())]
 
     async def healthz(_known: bool) -> web.Response:
         return _answer({"status": "ok"})
