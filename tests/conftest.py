@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from clocks import Clock
 from command_line import Home
 
 CASE = "case"
+logging.getLogger("websockets").setLevel(logging.INFO)  # plays the upstream, and tells what it got
 
 
 @pytest.fixture

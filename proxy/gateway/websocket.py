@@ -1,22 +1,26 @@
 """Upgraded connections: after the upstream's 101 both sides are joined, byte for byte.
 
-Frames, fragments, pings and close codes pass untouched, because nobody here reads them.
+Frames, fragments, pings and close codes pass untouched, because nobody here reads them. So the
+peers alone judge what is malformed or too long, and when the proxy stops, both see their connection
+end without a close frame (1006): nobody here knows where a frame ends, so none can be put between.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import aiohttp.client_proto
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict, MultiMapping
 
-from proxy.errors import UpstreamUnreachable
+from proxy.errors import BadMessage, UpstreamUnreachable
 from proxy.gateway.stall import StallWatch
 from proxy.gateway.upstream import UpstreamResponse
 
 FLUSH = 5.0  # seconds for the one who stays to read what the one who left had sent
+_KEY = re.compile("[A-Za-z0-9+/]{22}==")
 HANDSHAKE = CIMultiDict([("Connection", "Upgrade"), ("Upgrade", "websocket")])
 
 
@@ -25,6 +29,25 @@ def wants_websocket(headers: MultiMapping[str]) -> bool:
     upgrade = headers.get("Upgrade", "").strip().lower()
     options = [option.strip() for option in headers.get("Connection", "").lower().split(",")]
     return upgrade == "websocket" and "upgrade" in options
+
+
+def check_handshake(request: web.BaseRequest) -> None:
+    """Raise `BadMessage` for a handshake that is not of RFC 6455 4.1 to the letter.
+
+    Nothing that another server could take for an ordinary request may open a tunnel.
+    """
+    headers = request.headers
+    if not wants_websocket(headers):
+        return
+    if request.method != "GET" or request.version != HttpVersion11:
+        raise BadMessage("a websocket begins with GET and HTTP/1.1")
+    if "Transfer-Encoding" in headers or headers.get("Content-Length", "0").strip() != "0":
+        raise BadMessage("the handshake of a websocket has no content")
+    if headers.getall("Sec-WebSocket-Version", []) != ["13"]:
+        raise BadMessage("the version of a websocket is 13")
+    keys = headers.getall("Sec-WebSocket-Key", [])
+    if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
+        raise BadMessage("the handshake of a websocket has one key of 16 bytes")
 
 
 class _Tail:

@@ -16,6 +16,7 @@ from issuing import Issuer
 from proxying import Sidekey, sidekey
 from raw_client import ask, message, raw_client
 from raw_upstream import Conversation, answering, conversing, response
+from websocket_samples import ACCEPT, HANDSHAKE, SWITCHED
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -23,19 +24,6 @@ from websockets.typing import Subprotocol
 
 from proxy.sandbox.misskey import MisskeySandbox
 from proxy.sandbox.serving import serve as serve_sandbox
-
-HANDSHAKE = (
-    "Connection: keep-alive, Upgrade",
-    "Upgrade: WebSocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-)
-ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-SWITCHED = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    + ACCEPT
-    + b"\r\n"
-)
 
 
 @asynccontextmanager

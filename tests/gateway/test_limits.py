@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from proxying import Sidekey, sidekey
 from raw_client import RawClient, ask, check_problem, chunked, message, raw_client
 from raw_upstream import OK, Conversation, answering, conversing
+from websocket_samples import HANDSHAKE, SWITCHED
 
 from proxy.config import models
 from proxy.errors import ContentTooLarge, RateLimited, TooManyRequests
@@ -138,7 +139,7 @@ async def one_at_a_time(
         sidekey(tmp_path, keyed(upstream.origin, more="limits: {concurrency: 1}")) as proxy,
         raw_client(proxy.port) as client,
     ):
-        fields = ("Connection: Upgrade", "Upgrade: websocket") if b" 101 " in answer else ()
+        fields = HANDSHAKE if b" 101 " in answer else ()
         await client.send(message("GET /r/a", *fields, host=f"127.0.0.1:{proxy.port}"))
         peer = await arrived
         await peer.send(answer)
@@ -156,7 +157,6 @@ async def freed(proxy: Sidekey) -> bool:
     return status == 200
 
 
-SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 STREAM = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
 
 

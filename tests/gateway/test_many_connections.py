@@ -14,6 +14,7 @@ from gateway_samples import keyed
 from proxying import Sidekey, sidekey
 from raw_client import RawClient, message, raw_client
 from raw_upstream import OK, Conversation, RawUpstream, answering, conversing
+from websocket_samples import HANDSHAKE, SWITCHED
 
 from proxy.events import ConnectionsExhausted, Event
 from proxy.gateway.capacity import SILENCE, Capacity
@@ -88,8 +89,7 @@ async def test_a_new_connection_is_closed_when_none_is_idle(tmp_path: Path) -> N
     ):
         await reading.send(request(proxy)[:20])
         await waits.send(request(proxy))
-        fields = ("Connection: Upgrade", "Upgrade: websocket")
-        await socket_.send(message("GET /r/a", *fields, host=f"127.0.0.1:{proxy.port}"))
+        await socket_.send(message("GET /r/a", *HANDSHAKE, host=f"127.0.0.1:{proxy.port}"))
         await socket_.head()
         while len(waiting) < 2:  # noqa: ASYNC110  the upstream tells nobody
             await asyncio.sleep(0.01)
@@ -102,9 +102,6 @@ async def test_a_new_connection_is_closed_when_none_is_idle(tmp_path: Path) -> N
         assert (await waits.answer()).status == 200
         await reading.send(request(proxy)[20:])
         assert (await reading.answer()).status == 200
-
-
-SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
 async def test_every_connection_that_ends_gives_its_place_back(tmp_path: Path) -> None:

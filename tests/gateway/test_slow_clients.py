@@ -14,6 +14,7 @@ from gateway_samples import keyed
 from proxying import Sidekey, sidekey
 from raw_client import RawClient, check_problem, message, raw_client
 from raw_upstream import OK, Answer, Conversation, RawUpstream, answering, conversing
+from websocket_samples import HANDSHAKE, SWITCHED
 
 from proxy.events import RequestAborted
 from proxy.gateway.stall import StallWatch
@@ -205,8 +206,6 @@ def deaf_client(port: int, sent: bytes) -> socket.socket:
 
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * MIB)
-SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-UPGRADE = ("Connection: Upgrade", "Upgrade: websocket")
 
 
 @pytest.mark.parametrize("head", [STREAM, SWITCHED], ids=["answer", "websocket"])
@@ -226,7 +225,7 @@ async def test_a_client_that_reads_nothing_is_left(tmp_path: Path, head: bytes) 
         conversing(converse) as upstream,
         sidekey(tmp_path, keyed(upstream.origin), beginning=timeouts(send="300ms")) as proxy,
     ):
-        fields = UPGRADE if head == SWITCHED else ()
+        fields = HANDSHAKE if head == SWITCHED else ()
         with contextlib.closing(deaf_client(proxy.port, request(proxy, "GET /r/a", *fields))):
             await left.wait()
 
@@ -243,7 +242,7 @@ async def test_an_upstream_that_reads_nothing_from_a_websocket_ends_it(tmp_path:
         sidekey(tmp_path, keyed(upstream.origin), beginning=timeouts(send="300ms")) as proxy,
         raw_client(proxy.port) as client,
     ):
-        await client.send(request(proxy, "GET /r/a", *UPGRADE))
+        await client.send(request(proxy, "GET /r/a", *HANDSHAKE))
         await client.head()
         with pytest.raises(ConnectionError):
             await client.send(b"x" * 64 * MIB)
