@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import NEEDS_CHROMIUM, chromium
 from command_line import Home
 
 from proxy.sandbox.misskey import MisskeySandbox
 from proxy.sandbox.serving import serve
 
-CHROMIUM = Path("/usr/bin/chromium")
-playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture
 async def page() -> AsyncIterator[Any]:
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
-        )
+    async with chromium() as browser:
         yield await browser.new_page()
-        await browser.close()
 
 
 async def test_accept_signs_in_and_reject_does_not(home: Home, page: Any) -> None:
