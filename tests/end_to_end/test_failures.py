@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from gateway_samples import keyed, tokened
 from issuing import NOT_FOUND, Issuer, to_the_api
 from proxying import Sidekey, sidekey
@@ -37,110 +33,6 @@ def check_silence(proxy: Sidekey, caplog: pytest.LogCaptureFixture, *answers: Ra
     """No answer of ours, no event and no log line holds a secret or a query string."""
     said = [*(answer.content.decode() for answer in answers), repr(proxy.events), caplog.text]
     assert not [text for text in said if "canary" in text]
-
-
-async def test_an_upstream_that_nobody_serves_is_502(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Surprise 22."""
-    async with sidekey(tmp_path, keyed(NOBODY)) as proxy:
-        answer = await ask(proxy, "GET /r/a?q=canary-query")
-        check_problem(answer, 502, "upstream-unreachable")
-        assert "no connection" in answer.json()["detail"]
-        check_silence(proxy, caplog, answer)
-
-
-async def test_a_name_that_cannot_be_resolved_is_502(tmp_path: Path) -> None:
-    async with sidekey(tmp_path, keyed("http://nope.invalid")) as proxy:
-        check_problem(await ask(proxy, "GET /r/a"), 502, "upstream-unreachable")
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"",
-        b"canary nonsense\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nno colon canary\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX-Long: canary" + b"x" * 100_000 + b"\r\n\r\n",
-        b"HTTP/1.1 200",
-    ],
-)
-@pytest.mark.parametrize("reset", [False, True])
-async def test_an_answer_that_is_no_http_is_502(
-    tmp_path: Path, answer: bytes, reset: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Surprise 22. aiohttp's own errors quote the URL, with the key that stands in its query."""
-
-    async def converse(peer: Conversation) -> None:
-        await peer.request()
-        await peer.send(answer)
-        if reset:
-            peer.reset()
-
-    more = "inject: {in: query, name: key}"
-    async with (
-        conversing(converse) as upstream,
-        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
-    ):
-        got = await ask(proxy, "POST /r/a?q=canary-query")
-        check_problem(got, 502, "upstream-unreachable")
-        check_silence(proxy, caplog, got)
-
-
-async def test_an_upstream_that_does_not_answer_is_504(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Surprise 22."""
-
-    async def converse(peer: Conversation) -> None:
-        await peer.reader.read()
-
-    more = "inject: {in: query, name: key}\ntimeouts: {read: 100ms}"
-    async with (
-        conversing(converse) as upstream,
-        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
-    ):
-        answer = await ask(proxy, "GET /r/a?q=canary-query")
-        check_problem(answer, 504, "upstream-timeout")
-        check_silence(proxy, caplog, answer)
-
-
-def untrusted(folder: Path) -> ssl.SSLContext:
-    """Return a server's TLS settings with a certificate that nobody trusts."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
-    ).sign(key, hashes.SHA256())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path = folder / "server.pem"
-    path.write_bytes(pem + certificate.public_bytes(serialization.Encoding.PEM))
-    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    settings.load_cert_chain(path)
-    return settings
-
-
-async def test_a_certificate_that_nobody_trusts_is_502_and_gets_no_credential(
-    tmp_path: Path,
-) -> None:
-    async def converse(peer: Conversation) -> None:
-        upstream.requests.append(await peer.request())
-
-    async with (
-        conversing(converse, tls=untrusted(tmp_path)) as upstream,
-        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
-    ):
-        answer = await ask(proxy, "GET /r/a")
-    check_problem(answer, 502, "upstream-unreachable")
-    assert "certificate" in answer.json()["detail"]
-    assert upstream.requests == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from proxying import sidekey
 from raw_client import ask, message, raw_client
 from raw_upstream import OK, Conversation, answering, conversing, response
 
-from proxy.events import RequestAborted, RequestForwarded, RequestRefused
+from proxy.events import RequestRefused
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 MIB = 2**20
@@ -26,31 +26,6 @@ inject:
 
 def framed(content: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(content), content)
-
-
-async def test_an_event_arrives_before_the_next_one_is_written(tmp_path: Path) -> None:
-    """The upstream writes an event only after the client has seen the one before."""
-    seen: asyncio.Queue[bytes] = asyncio.Queue()
-
-    async def converse(peer: Conversation) -> None:
-        await peer.request()
-        await peer.send(EVENTS)
-        for event in (b"data: 1\n\n", b"data: 2\n\n", b"data: 3\n\n"):
-            await peer.send(framed(event))
-            assert await seen.get() == event
-        await peer.send(b"0\r\n\r\n")
-
-    async with (
-        conversing(converse) as upstream,
-        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
-        raw_client(proxy.port) as client,
-    ):
-        host = f"127.0.0.1:{proxy.port}"
-        await client.send(message("GET /r/events", "Accept: text/event-stream", host=host))
-        assert b"Content-Type: text/event-stream\r\n" in await client.head()
-        for _ in range(3):
-            seen.put_nowait(await client.chunk())
-        assert await client.reader.readexactly(5) == b"0\r\n\r\n"
 
 
 async def test_the_head_arrives_before_any_content_is_there(tmp_path: Path) -> None:
@@ -167,78 +142,6 @@ async def test_an_upload_may_take_longer_than_the_upstream_may_take_to_answer(
             await asyncio.sleep(0.1)
             await client.send(byte)
         assert (await client.answer()).status == 200
-
-
-async def test_when_the_client_leaves_the_upstreams_connection_ends(tmp_path: Path) -> None:
-    has_ended = asyncio.Event()
-
-    async def converse(peer: Conversation) -> None:
-        await peer.request()
-        await peer.send(EVENTS + framed(b"data: 1\n\n"))
-        assert await peer.reader.read() == b""
-        has_ended.set()
-
-    async with conversing(converse) as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
-        async with raw_client(proxy.port) as client:
-            await client.send(message("GET /r/events", host=f"127.0.0.1:{proxy.port}"))
-            await client.head()
-            client.leave()
-        await has_ended.wait()
-
-
-async def test_when_the_client_leaves_before_any_answer_the_upstreams_connection_ends(
-    tmp_path: Path,
-) -> None:
-    has_arrived, has_ended = asyncio.Event(), asyncio.Event()
-
-    async def converse(peer: Conversation) -> None:
-        await peer.head()
-        has_arrived.set()
-        await peer.reader.read()
-        has_ended.set()
-
-    async with conversing(converse) as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
-        async with raw_client(proxy.port) as client:
-            fields = ("Content-Length: 10",)
-            await client.send(message("POST /r/a", *fields, host=f"127.0.0.1:{proxy.port}") + b"x")
-            await has_arrived.wait()
-            client.leave()
-        await has_ended.wait()
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
-        EVENTS + framed(b"half"),
-        EVENTS + b"a\r\nhalf",
-    ],
-)
-@pytest.mark.parametrize("reset", [False, True])
-async def test_half_an_answer_never_ends_properly(
-    tmp_path: Path, answer: bytes, reset: bool
-) -> None:
-    seen = asyncio.Event()
-
-    async def converse(peer: Conversation) -> None:
-        await peer.request()
-        await peer.send(answer)
-        await seen.wait()
-        if reset:
-            peer.reset()
-
-    async with (
-        conversing(converse) as upstream,
-        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
-        raw_client(proxy.port) as client,
-    ):
-        await client.send(message("GET /r/a", host=f"127.0.0.1:{proxy.port}"))
-        seen.set()
-        got = await client.answer()
-        assert not got.ended
-        assert b"half".startswith(got.content)
-        assert len(proxy.told(RequestAborted)) == 1
-        assert proxy.told(RequestForwarded) == []
 
 
 async def test_a_slow_reader_holds_the_upstream_back(tmp_path: Path) -> None:
