@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -43,8 +44,7 @@ SPELLED = {
 }
 
 
-@pytest.mark.parametrize("spelling", SPELLED)
-@given(secret=SECRET, before=TEXT, after=TEXT)
+@given(spelling=st.sampled_from(sorted(SPELLED)), secret=SECRET, before=TEXT, after=TEXT)
 def test_a_spelling_is_gone_wherever_it_stands(
     spelling: str, secret: str, before: str, after: str
 ) -> None:
@@ -54,13 +54,17 @@ def test_a_spelling_is_gone_wherever_it_stands(
     assert "***" in masked
 
 
-@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
-@given(secret=SECRET, before=st.binary(), after=st.binary(), text=TEXT)
+@given(
+    encode=st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]),
+    secret=SECRET,
+    before=st.binary(),
+    after=st.binary(),
+    text=TEXT,
+)
 def test_a_base64_text_around_a_secret_cannot_be_decoded_to_it(
-    encode: object, secret: str, before: bytes, after: bytes, text: str
+    encode: Callable[[bytes], bytes], secret: str, before: bytes, after: bytes, text: str
 ) -> None:
     """Such as `id:secret` of Basic, whatever the length of the id."""
-    assert callable(encode)
     inside = encode(before + encoded(secret) + after).decode()
     masked = knowing(secret).masked(text + inside)
     assert "***" in masked
@@ -70,7 +74,7 @@ def test_a_base64_text_around_a_secret_cannot_be_decoded_to_it(
         assert encoded(secret) not in decoded
 
 
-@given(secrets=st.lists(SECRET), text=TEXT)
+@given(secrets=st.lists(SECRET, max_size=3), text=TEXT)
 def test_a_text_without_a_secret_is_not_changed(secrets: list[str], text: str) -> None:
     redaction = knowing(*secrets)
     assume(not redaction.spans(encoded(text)))
