@@ -297,7 +297,7 @@ class GrantRejected(CredentialError):
     title = "Grant rejected"
     status = 502
     advice = (
-        "correct upstreams.{upstream}.provider and restart sidekey;"
+        "correct upstreams.{upstream}.provider, and restart sidekey if it refers to a variable;"
         " what was refused is tried again after 20 minutes at the earliest"
     )
 

@@ -18,7 +18,9 @@ INTERVAL = 1.0  # seconds between two looks at the files
 
 
 class Reload:
-    """Loads again when it is asked to, and when the configuration or a file of its has changed.
+    """Loads again when it is `asked` to, and when the configuration or a file of its has changed.
+
+    Keyrings and programs tell nothing of a change: they are read again with the rest.
 
     `load` fills in the versions of the files that it reads, even where it fails. It runs in a
     thread, since a program or a keyring may take long. `files` are those of the first loading,
@@ -31,16 +33,13 @@ class Reload:
         files: Versions,
         change: Callable[[Settings], Awaitable[Changes]],
         observe: Observer,
+        asked: asyncio.Event,
     ) -> None:
         self._load = load
         self._change = change
         self._files = files
         self._observe = observe
-        self._asked = asyncio.Event()
-
-    def ask(self) -> None:
-        """Load again at once, changed or not: keyrings and programs tell nothing of a change."""
-        self._asked.set()
+        self._asked = asked
 
     async def run(self) -> None:
         """Reload until the task is cancelled."""

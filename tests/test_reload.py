@@ -36,7 +36,8 @@ class Changing:
         self._environ = environ
         self._load(files)
         self._told = asyncio.Event()
-        self.reload = Reload(self._load, files, proxy.running.change, self._observe)
+        self.asked = asyncio.Event()
+        self.reload = Reload(self._load, files, proxy.running.change, self._observe, self.asked)
 
     def _load(self, files: Versions) -> Loaded:
         return load(self.path, environ=self._environ, files=files)
@@ -63,7 +64,7 @@ class Changing:
     async def change(self, upstreams: str, beginning: str = BEGINNING) -> Event:
         """Write, ask for a reload and return what is told of it."""
         self.write(upstreams, beginning)
-        self.reload.ask()
+        self.asked.set()
         return await self.told()
 
     async def status(self, line: str, *fields: str) -> int:
@@ -159,7 +160,7 @@ async def test_one_secret_that_changes_costs_one_token(tmp_path: Path) -> None:
 async def test_a_file_that_cannot_be_used_changes_nothing(text: str, tmp_path: Path) -> None:
     async with with_two_tokens(tmp_path) as (proxy, upstream, issuer):
         proxy.path.write_text(text)
-        proxy.reload.ask()
+        proxy.asked.set()
         told = await proxy.told()
         assert isinstance(told, ConfigRefused)
         assert told.issues[0].startswith(f"{proxy.path}:")

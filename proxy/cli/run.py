@@ -82,16 +82,16 @@ async def _serve(
     redaction: Redaction,
     build_reload: Callable[..., Reload],
 ) -> None:
-    stopped = asyncio.Event()
+    stopped, asked = asyncio.Event(), asyncio.Event()
+    terminal = sys.stderr.isatty()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, _hang_up, asked, stopped, terminal)
     store = open_store(loaded.settings.store, environ)
-    terminal = sys.stderr.isatty()
     observe = logs.log_observer(banner=terminal)
     async with running(loaded.settings, store=store, observe=observe, redaction=redaction) as proxy:
-        reload = build_reload(proxy.change, observe)
-        loop.add_signal_handler(signal.SIGHUP, _hang_up, reload, stopped, terminal)
+        reload = build_reload(proxy.change, observe, asked)
         reloading = asyncio.create_task(reload.run(), name="reload")
         if terminal:
             say(await banner(loaded, proxy))
@@ -99,12 +99,12 @@ async def _serve(
         reloading.cancel()
 
 
-def _hang_up(reload: Reload, stopped: asyncio.Event, terminal: bool) -> None:
+def _hang_up(asked: asyncio.Event, stopped: asyncio.Event, terminal: bool) -> None:
     """Load again, unless the terminal is gone: then there is nobody left to press Ctrl-C."""
     if terminal and not sys.stderr.isatty():
         stopped.set()
     else:
-        reload.ask()
+        asked.set()
 
 
 async def banner(loaded: Loaded, proxy: Running) -> str:

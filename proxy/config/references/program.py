@@ -6,6 +6,7 @@ is not shown, and of the command its name only: either may hold something secret
 
 from __future__ import annotations
 
+import atexit
 import os
 import selectors
 import shlex
@@ -14,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from proxy.config.references import MAX_BYTES, Unresolved, as_text
@@ -48,12 +50,14 @@ def run(command: str, environ: Mapping[str, str], folder: Path) -> str:
         raise Unresolved("expected ${exec:program arguments}")
     process = _start(argv, {name: environ[name] for name in INHERITED if name in environ}, folder)
     deadline = time.monotonic() + TIMEOUT
+    atexit.register(kill := partial(_kill, process))  # sidekey may end before the program does
     try:
         content = _printed(process, argv[0], deadline)
         code = process.wait(max(deadline - time.monotonic(), 0.0))
     except subprocess.TimeoutExpired:
         raise Unresolved(f"{argv[0]} did not end within {TIMEOUT:g} seconds") from None
     finally:
+        atexit.unregister(kill)
         _end(process)
     if code != 0:
         ending = f"exit code {code}" if code > 0 else f"signal {-code}"
@@ -100,6 +104,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
     process.stdout.close()
     if process.returncode is None:  # not yet waited for: the number of its group is still its own
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
