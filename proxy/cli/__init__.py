@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from types import TracebackType
 
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line; every failure that sidekey knows ends in words and an exit code."""
+    sys.excepthook = _report_mistake
     try:
         sys.exit(_run())
     except KeyboardInterrupt:
@@ -26,3 +29,11 @@ def _run() -> int:
     except SidekeyError as error:
         return report(error)
     return 0
+
+
+def _report_mistake(
+    kind: type[BaseException], error: BaseException, frames: TracebackType | None
+) -> None:
+    """Say where a mistake of ours happened; the error's own text may hold a secret."""
+    where = "".join(traceback.format_tb(frames))
+    print(f"sidekey: internal error: {kind.__name__}\n{where}", file=sys.stderr, end="")

@@ -138,3 +138,25 @@ def test_no_option_takes_a_secret() -> None:
     options = {name for text in helps for name in re.findall(r"--[a-z-]+", text)}
     assert {"--config", "--port", "--no-browser"} <= options
     assert not [name for name in options if re.search("password|secret|token|key", name)]
+
+
+MISTAKEN = """
+import sys
+from proxy import cli
+from proxy.cli import commands
+
+def app(**names):
+    raise RuntimeError("a text with canary-in-a-mistake in it")
+
+commands.app = app
+cli.main()
+"""
+
+
+async def test_a_mistake_of_ours_is_told_without_its_text(home: Home) -> None:
+    """An error's text may hold anything; where it happened helps, and local variables never do."""
+    ended = await home.python(MISTAKEN)
+    assert ended.code == 1
+    assert "internal error: RuntimeError" in ended.err
+    assert "in app" in ended.err
+    assert "canary" not in ended.said
