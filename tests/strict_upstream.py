@@ -87,13 +87,22 @@ class _Connection:
         while data := await reader.read(65536):
             self._raw += data
             self._parser.receive_data(data)
-            for answer in self._parsed():
+            for answer in self._answers():
                 writer.write(answer)
                 await writer.drain()
+                if answer.startswith(b"HTTP/1.1 101 "):
+                    await self._echo(reader, writer)
 
-    def _parsed(self) -> list[bytes]:
-        """Record what can be read by now, and return the answers to it."""
-        answers = []
+    async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        data, _ = self._parser.trailing_data
+        while data := data or await reader.read(65536):
+            self._raw += data
+            writer.write(data)
+            await writer.drain()
+            data = b""
+
+    def _answers(self) -> Iterator[bytes]:
+        """Record what can be read by now, and yield the answers to it."""
         try:
             while (event := self._parser.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Request):
@@ -102,12 +111,11 @@ class _Connection:
                 elif isinstance(event, h11.Data) and self._request is not None:
                     self._request.content += bytes(event.data)
                 elif isinstance(event, h11.EndOfMessage) and self._request is not None:
-                    answers.append(self._ended(self._request, event))
+                    yield self._ended(self._request, event)
                 else:
                     break
         except h11.RemoteProtocolError as error:
             self._upstream.errors.append(f"{error}: {bytes(self._raw[-200:])!r}")
-        return answers
 
     def _ended(self, request: StrictRequest, event: h11.EndOfMessage) -> bytes:
         request.complete = True
@@ -126,7 +134,10 @@ def _request(event: h11.Request) -> StrictRequest:
 
 @asynccontextmanager
 async def strict_upstream(answer: Answer | None = None) -> AsyncIterator[StrictUpstream]:
-    """Listen on a free port, and answer whole requests with what `answer` returns."""
+    """Listen on a free port, and answer whole requests with what `answer` returns.
+
+    After a 101, whatever comes is sent back.
+    """
     serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from socket import create_connection, create_server
+from socket import create_server
 
 import aiohttp
 import pytest
@@ -15,12 +15,11 @@ from gateway_samples import BEARER, keyed, protected, tokened
 from issuing import Issuer
 from proxying import Sidekey, sidekey
 from raw_client import ask, message, raw_client
-from raw_upstream import Conversation, answering, conversing, response
+from raw_upstream import Conversation, conversing, response
 from websocket_samples import ACCEPT, HANDSHAKE, SWITCHED
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.exceptions import InvalidStatus
 
 from proxy.sandbox.misskey import MisskeySandbox
 from proxy.sandbox.serving import serve as serve_sandbox
@@ -79,53 +78,6 @@ async def test_the_handshake_carries_path_query_and_credential(tmp_path: Path) -
     assert heads == [("/stream?a=%2B", [BEARER])]
 
 
-async def test_pings_reach_the_other_peer(tmp_path: Path) -> None:
-    pongs: list[float] = []
-
-    async def ping(socket: ServerConnection) -> None:
-        pongs.append(await (await socket.ping(b"from the server")))
-        await socket.recv()
-
-    async with joined(tmp_path, ping) as url, connect(url, proxy=None) as client:
-        await (await client.ping(b"from the client"))
-        await client.send("done")
-        await client.wait_closed()
-    assert len(pongs) == 1
-
-
-@pytest.mark.parametrize("code", [1000, 1001, 1008, 4321])
-async def test_a_close_code_reaches_the_upstream(tmp_path: Path, code: int) -> None:
-    closed: asyncio.Queue[tuple[int | None, str | None]] = asyncio.Queue()
-
-    async def until_closed(socket: ServerConnection) -> None:
-        await socket.wait_closed()
-        closed.put_nowait((socket.close_code, socket.close_reason))
-
-    async with joined(tmp_path, until_closed) as url:
-        client = await connect(url, proxy=None)
-        await client.close(code, "that is all")
-        assert await closed.get() == (code, "that is all")
-
-
-@pytest.mark.parametrize("code", [1000, 1011, 4321])
-async def test_a_close_code_reaches_the_client(tmp_path: Path, code: int) -> None:
-    async def close(socket: ServerConnection) -> None:
-        await socket.close(code, "go away")
-
-    async with joined(tmp_path, close) as url, connect(url, proxy=None) as client:
-        await client.wait_closed()
-        assert (client.close_code, client.close_reason) == (code, "go away")
-
-
-async def test_the_subprotocol_is_agreed_on_by_the_peers(tmp_path: Path) -> None:
-    wanted = [Subprotocol("a"), Subprotocol("b")]
-    async with (
-        joined(tmp_path, echo, subprotocols=wanted[1:]) as url,
-        connect(url, subprotocols=wanted, proxy=None) as client,
-    ):
-        assert client.subprotocol == "b"
-
-
 async def test_aiohttp_is_a_client_too(tmp_path: Path) -> None:
     async with (
         joined(tmp_path, echo) as url,
@@ -134,30 +86,6 @@ async def test_aiohttp_is_a_client_too(tmp_path: Path) -> None:
     ):
         await client.send_str("hello")
         assert await client.receive_str() == "hello"
-
-
-async def test_when_the_client_vanishes_the_upstream_hears_of_it(tmp_path: Path) -> None:
-    gone = asyncio.Event()
-
-    async def until_gone(socket: ServerConnection) -> None:
-        await socket.wait_closed()
-        gone.set()
-
-    async with joined(tmp_path, until_gone) as url:
-        client = await connect(url, proxy=None)
-        client.transport.abort()
-        await gone.wait()
-        await client.wait_closed()
-
-
-async def test_when_the_upstream_vanishes_the_client_hears_of_it(tmp_path: Path) -> None:
-    async def vanish(socket: ServerConnection) -> None:
-        socket.transport.abort()
-
-    async with joined(tmp_path, vanish) as url, connect(url, proxy=None) as client:
-        with pytest.raises(ConnectionClosed):
-            await client.recv()
-        assert client.close_code == 1006
 
 
 async def test_the_proxy_stops_in_time_although_websockets_are_open_on_every_port(
@@ -218,27 +146,6 @@ async def test_bytes_sent_right_behind_the_handshake_are_not_lost(tmp_path: Path
         assert await received.get() == b"early from the client"
 
 
-async def test_a_slow_client_holds_the_upstream_back(tmp_path: Path) -> None:
-    written = [0]
-
-    async def converse(peer: Conversation) -> None:
-        await peer.head()
-        await peer.send(SWITCHED)
-        for _ in range(64):
-            await peer.send(b"x" * 2**20)
-            written[0] += 2**20
-
-    async with conversing(converse) as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
-        sock = create_connection(("127.0.0.1", proxy.port))
-        sock.sendall(message("GET /r/a", *HANDSHAKE, host=f"127.0.0.1:{proxy.port}"))
-        before = -1
-        while written[0] != before:  # until nothing moves any more
-            before = written[0]
-            await asyncio.sleep(0.2)
-        sock.close()
-    assert written[0] < 32 * 2**20
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -288,19 +195,6 @@ async def test_a_401_at_the_handshake_renews_and_asks_once_more(tmp_path: Path) 
     assert issuer.issued == 2
 
 
-async def test_a_handshake_that_is_rejected_twice_is_passed_and_marked(tmp_path: Path) -> None:
-    """Surprise 12."""
-    issuer = Issuer(answer=Issuer().rejection)
-    async with (
-        answering(issuer) as upstream,
-        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
-    ):
-        with pytest.raises(InvalidStatus) as refused:
-            await connect(ws_url(proxy, "/r/a"), proxy=None)
-    assert refused.value.response.status_code == 401
-    assert refused.value.response.headers["Sidekey-Error"] == "credential-rejected"
-
-
 @pytest.mark.parametrize("version", ["2025.11.1", "13.13.2"])
 async def test_misskeys_stream_opens_with_either_place_of_the_token(
     tmp_path: Path, version: str
@@ -339,11 +233,3 @@ async def test_misskeys_401_at_the_handshake_reaches_the_client_without_hanging(
     assert refused.value.response.status_code == 401
     assert refused.value.response.headers["Sidekey-Error"] == "credential-rejected"
     assert "Bearer" in refused.value.response.headers["WWW-Authenticate"]
-
-
-async def test_a_web_page_cannot_open_a_websocket(tmp_path: Path) -> None:
-    """Surprise 20."""
-    async with joined(tmp_path, echo) as url:
-        with pytest.raises(InvalidStatus) as refused:
-            await connect(url, origin="https://evil.example", proxy=None)
-    assert refused.value.response.status_code == 403
