@@ -134,6 +134,8 @@ class ClientConnection(web.RequestHandler):
             frames = "".join(traceback.format_tb(exc.__traceback__))
             LOGGER.error("internal error: %s\n%s", type(exc).__name__, frames)
         if request.writer.output_size > 0:
+            if self._wire is not None:
+                self._wire.abort()  # a proper end would turn half an answer into a whole one
             raise ConnectionError("the answer has begun")
         error = SidekeyError("this is a mistake in sidekey; its log says where")
         if status == 400:
