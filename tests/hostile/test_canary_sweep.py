@@ -36,10 +36,11 @@ def test_quiet(): print("a key")
 """
 
 
+@pytest.mark.case("K01")
 def test_a_test_that_passes_and_leaks_has_failed(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tests = Path(__file__).parent
+    tests = Path(__file__).parent.parent
     monkeypatch.setenv("PYTHONPATH", str(tests))
     pytester.makeconftest((tests / "conftest.py").read_text())
     pytester.makepyfile(LEAKY)
