@@ -48,10 +48,18 @@ class FaultProxy:
     connections: int = 0
     requested: bytearray = field(default_factory=bytearray)
     may_break: asyncio.Event = field(default_factory=asyncio.Event)
+    _connected: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def has_connections(self, count: int) -> None:
+        """Wait until so many connections have been made."""
+        async with self._connected:
+            await self._connected.wait_for(lambda: self.connections >= count)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection of a client until either side has ended."""
-        self.connections += 1
+        async with self._connected:
+            self.connections += 1
+            self._connected.notify_all()
         faults = self.faults
         if not faults.reads:
             writer.transport.pause_reading()

@@ -98,41 +98,6 @@ async def test_a_large_upload_is_not_replayed_but_its_rejection_renews(tmp_path:
     assert issuer.issued == 2
 
 
-async def test_a_second_rejection_is_passed_untouched_and_marked(tmp_path: Path) -> None:
-    issuer = Issuer(answer=Issuer().rejection)
-    async with (
-        answering(issuer) as upstream,
-        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
-    ):
-        answer = await ask(proxy, "GET /r/a")
-    assert answer.head == (
-        b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n"
-        b"WWW-Authenticate: Bearer\r\nContent-Length: 16\r\n"
-        b"X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
-        b"Cache-Control: no-store\r\nSidekey-Error: credential-rejected\r\n\r\n"
-    )
-    assert answer.json() == {"message": "no"}
-    assert len(to_the_api(upstream.requests)) == 2
-
-
-async def test_an_upstream_that_always_rejects_costs_one_renewal_and_not_one_a_request(
-    tmp_path: Path,
-) -> None:
-    """A forced renewal comes at most once in 30 s."""
-    issuer = Issuer(answer=Issuer().rejection)
-    async with (
-        answering(issuer) as upstream,
-        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
-    ):
-        answers = [await ask(proxy, "GET /r/a") for _ in range(10)]
-    assert {answer.status for answer in answers} == {401}
-    assert {tuple(answer.field("Sidekey-Error")) for answer in answers} == {
-        ("credential-rejected",)
-    }
-    assert issuer.issued == 2
-    assert len(to_the_api(upstream.requests)) == 2 + 9
-
-
 async def gather_statuses(proxy: Sidekey, count: int) -> list[int]:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:

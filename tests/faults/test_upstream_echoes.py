@@ -9,11 +9,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from faulty import CHUNKED, answer_of
 from gateway_samples import BEARER, KEY, keyed, tokened
+from hostile_fixtures import Attack
 from issuing import Issuer
 from proxying import sidekey
 from raw_client import RawAnswer, ask
 from raw_upstream import Conversation, answering, conversing, response
+
+pytestmark = pytest.mark.case("R05")
 
 STARS = "*" * len(KEY)
 CONTENT = "redact: content"
@@ -171,3 +175,23 @@ async def test_digests_of_what_may_have_been_changed_are_dropped(tmp_path: Path)
     assert answer.field("ETag") == ['"x"']
     for name in ("Content-MD5", "Digest", "Content-Digest", "Repr-Digest"):
         assert answer.field(name) == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+async def test_nothing_of_what_a_mirror_shows_is_a_credential(attack: Attack, size: int) -> None:
+    """It shows the whole request, plain and encoded, in pieces; the oracles read what arrives."""
+
+    async def converse(peer: Conversation) -> None:
+        request = await peer.request()
+        seen = request.head + quote(request.head).encode() + base64.b64encode(request.head)
+        field = request.line + b" " + request.field("Authorization")[0].encode()
+        await peer.send(CHUNKED[:-2] + b"X-Seen: " + field + b"\r\n\r\n")
+        for start in range(0, len(seen), size):
+            piece = seen[start : start + size]
+            await peer.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        await peer.send(b"0\r\n\r\n")
+
+    answer = await answer_of(converse, attack, more=CONTENT)
+    assert answer.ended
+    assert b"*****" in answer.content
+    assert "*****" in answer.field("X-Seen")[0]
