@@ -11,16 +11,28 @@ from raw_client import RawClient
 
 QUIET = 0.5  # seconds without a byte after which the client says that nothing more will come
 HANG = 10.0  # seconds until an answer, or a connection that is not closed, counts as stuck
-_ANSWER = re.compile(rb"HTTP/\d\.\d ([2-5]\d\d) [^\r\n]*\r\n(.*?)\r\n\r\n", re.DOTALL)
+_ANSWER = re.compile(rb"HTTP/\d\.\d ([2-5]\d\d) [^\r\n]*(\r\n.*?)\r\n\r\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What came back: how many answers, how many of them sidekey's own 4xx, whether some lack."""
+    """The answers to one stream; `expected` is how many the client waited for.
 
-    total: int = 0
-    own: int = 0
-    cut: bool = False
+    `refusals` are those of the statuses that the proxy gave itself, and not because of the
+    upstream.
+    """
+
+    expected: int
+    statuses: tuple[int, ...]
+    own: tuple[int, ...]
+
+    @property
+    def refusals(self) -> tuple[int, ...]:
+        return tuple(status for status in self.own if status < 500 or status in (501, 505))
+
+    @property
+    def missing(self) -> bool:
+        return len(self.statuses) < self.expected
 
 
 async def exchange(client: RawClient, stream: bytes, expected: int) -> Answers:
@@ -34,9 +46,9 @@ async def exchange(client: RawClient, stream: bytes, expected: int) -> Answers:
         client.writer.write_eof()
     while not client.reader.at_eof():
         assert await _read_more(client, received, HANG), "the connection hangs"
-    answers = _ANSWER.findall(received)
-    own = sum(status < b"500" and b"Sidekey-Error:" in head for status, head in answers)
-    return Answers(len(answers), own, cut=len(answers) < expected)
+    answers = [(int(status), fields) for status, fields in _ANSWER.findall(received)]
+    own = tuple(status for status, fields in answers if b"\r\nSidekey-Error: " in fields)
+    return Answers(expected, tuple(status for status, _ in answers), own)
 
 
 async def _read_more(client: RawClient, received: bytearray, seconds: float) -> bool:

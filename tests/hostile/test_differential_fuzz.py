@@ -73,8 +73,10 @@ def complaints(
         yield f"the upstream cannot read it: {lane.upstream.errors}"
     if len(complete) > sent:
         yield f"{sent} requests were sent, {len(complete)} arrived"
-    if len(complete) > answers.total - answers.own + answers.cut:
-        yield f"{len(complete)} requests arrived, {answers.own} of {answers.total} were refused"
+    if len(complete) > len(answers.statuses) - len(answers.refusals) + answers.missing:
+        yield f"{len(complete)} requests arrived, but the answers are {answers.statuses}"
+    if answers.own != answers.refusals:
+        yield f"sidekey failed: {answers.own}"
     for request in arrived:
         yield from _wrong_target(lane.base, request)
         yield from _wrong_credential(lane.name, request)
@@ -147,8 +149,8 @@ async def try_one(lane: Lane, number: int, seen: Counter[str]) -> None:
     assert not found, f"{number}: {found}: {stream!r}"
     seen["forwarded"] += sum(request.complete for request in arrived)
     seen["cut at the upstream"] += sum(not request.complete for request in arrived)
-    seen["refused"] += answers.own
-    seen["closed without an answer"] += not answers.total
+    seen["refused"] += len(answers.refusals)
+    seen["closed without an answer"] += not answers.statuses
     seen["malformed to h11"] += reading.refused
 
 
