@@ -32,7 +32,7 @@ def _run() -> int:
 
 
 def _report_mistake(
-    kind: type[BaseException], error: BaseException, frames: TracebackType | None
+    kind: type[BaseException], _error: BaseException, frames: TracebackType | None
 ) -> None:
     """Say where a mistake of ours happened; the error's own text may hold a secret."""
     where = "".join(traceback.format_tb(frames))
