@@ -148,6 +148,12 @@ class Hostile:
         """Connect as a client that sends what it likes."""
         return raw_client(self.proxy.place, self.received)
 
+    def check_refused(self, answer: RawAnswer, status: int, slug: str) -> None:
+        """Check that the answer is that problem, and that nothing was forwarded."""
+        assert (answer.status, answer.field("Sidekey-Error")) == (status, [slug])
+        assert answer.field("Content-Type") == ["application/problem+json"]
+        assert self.arrived == []
+
     def host(self, name: str) -> str:
         """Return `name` with the listener's port in place of `{port}`, or without one."""
         if isinstance(self.proxy.place, Path):

@@ -36,11 +36,6 @@ print(sock.makefile("rb").read().decode())
 """
 
 
-def check_refused(hostile: Hostile, answer: RawAnswer, status: int, slug: str) -> None:
-    assert (answer.status, answer.field("Sidekey-Error")) == (status, [slug])
-    assert hostile.arrived == []
-
-
 @pytest.mark.case("B19")
 async def test_a_request_that_came_through_another_proxy_is_403(hostile: Hostile) -> None:
     """Whoever reaches an open proxy of this machine would count as a local client."""
@@ -52,7 +47,7 @@ async def test_a_request_that_came_through_another_proxy_is_403(hostile: Hostile
         "Forwarded: for=127.0.0.1",
     ):
         for path in ("/r/a", "/t/a"):
-            check_refused(hostile, await hostile.ask(f"GET {path}", field), 403, "peer-refused")
+            hostile.check_refused(await hostile.ask(f"GET {path}", field), 403, "peer-refused")
 
 
 @pytest.mark.case("B19")
@@ -60,7 +55,8 @@ async def test_a_front_proxy_is_let_through_and_its_fields_stay_here(attack: Att
     fields = ("X-Forwarded-For: 1.2.3.4", "X-Real-IP: 1.2.3.4", "Via: 1.1 x", "Forwarded: for=1")
     async with attack(listen="front_proxy: true") as hostile:
         assert (await hostile.ask("GET /r/a", *fields)).status == 200
-        assert [name for name, _ in hostile.arrived[0].fields] == ["Host", "Authorization"]
+        names = {name for name, _ in hostile.arrived[0].fields}
+        assert names == {"Host", "Sidekey-Hop", "Authorization"}
 
 
 @pytest.mark.case("B20")
@@ -81,7 +77,7 @@ async def test_a_missing_doubled_or_wrong_client_header_is_412(attack: Attack) -
             (shown.replace("Client", "Clients"),),
         ):
             answer = await hostile.ask("GET /r/a", *fields)
-            check_refused(hostile, answer, 412, "client-header-required")
+            hostile.check_refused(answer, 412, "client-header-required")
         assert (await hostile.ask("GET /r/a", shown)).status == 200
         assert hostile.arrived[0].field("Sidekey-Client") == []
 
@@ -105,11 +101,11 @@ async def test_a_wrong_client_key_is_401_and_learns_nothing(attack: Attack) -> N
         ):
             for path in ("/r/a", "/nope/a", "/"):
                 answer = await hostile.ask(f"GET {path}", field)
-                check_refused(hostile, answer, 401, "client-key-required")
+                hostile.check_refused(answer, 401, "client-key-required")
                 assert b"/r/" not in answer.content
         for path in ("/q/a", f"/q/a?kex={key}", f"/q/a?key={key[:-1]}"):
             answer = await hostile.ask(f"GET {path}")
-            check_refused(hostile, answer, 401, "client-key-required")
+            hostile.check_refused(answer, 401, "client-key-required")
 
 
 @pytest.mark.case("B21")
@@ -246,8 +242,8 @@ async def test_a_peer_that_is_not_allowed_is_403(attack: Attack) -> None:
     address = own_address()
     assert address is not None
     async with attack() as hostile:
-        check_refused(hostile, await call_from(address, hostile), 403, "peer-refused")
+        hostile.check_refused(await call_from(address, hostile), 403, "peer-refused")
     async with attack(listen="allowed_peers: [203.0.113.0/24]") as hostile:
-        check_refused(hostile, await call_from(address, hostile), 403, "peer-refused")
+        hostile.check_refused(await call_from(address, hostile), 403, "peer-refused")
     async with attack(listen=f"allowed_peers: [{address}/32]") as hostile:
         assert (await call_from(address, hostile)).status == 200
