@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,23 @@ from canaries import leaks
 from case_summary import outcomes, summary
 from clocks import Clock
 from command_line import Home
+from hypothesis import HealthCheck, settings
 
 CASE = "case"
 logging.getLogger("websockets").setLevel(logging.INFO)  # plays the upstream, and tells what it got
+
+EXAMPLES = {"default": 200, "ci": 10_000, "full": 100_000}  # of a property; SIDEKEY_TESTS chooses
+
+for name, examples in EXAMPLES.items():
+    settings.register_profile(
+        name,
+        max_examples=examples,
+        deadline=None,
+        derandomize=False,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+chosen = os.environ.get("SIDEKEY_TESTS")
+settings.load_profile(chosen if chosen in EXAMPLES else "default")
 
 
 @pytest.fixture

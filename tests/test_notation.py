@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -66,6 +66,7 @@ def test_anything_else_is_no_duration(text: Any) -> None:
         DURATION.validate_python(text)
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="0123456789.smhd -", max_size=12))
 def test_the_json_schema_agrees_with_the_code(text: str) -> None:
     pattern = DURATION.json_schema()["pattern"]

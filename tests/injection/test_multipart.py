@@ -9,7 +9,7 @@ from email.message import Message
 import httpx
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from injection_samples import PLAIN, post, rule
 from multidict import CIMultiDict
@@ -309,7 +309,6 @@ def _quoted(name: str) -> str:
 _NAMES = st.sampled_from(["i", "a", "file", "I", "ii"])
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.tuples(_NAMES, _CONTENTS, st.booleans()), max_size=5),
     st.sampled_from(["", "preamble\r\n", "\r\n"]),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flows import SENT_AT, answer, at, play, play_to_error
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.credentials.providers import OAuth2ClientCredentials
@@ -336,6 +336,7 @@ def test_a_moment_that_makes_no_sense_is_none(value: Any) -> None:
     assert moment(value) is None
 
 
+@settings(max_examples=200, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.credentials.secret import Secret
@@ -30,6 +30,7 @@ RECORD = {
 }
 
 
+@settings(max_examples=200, deadline=None)
 @given(
     st.builds(
         Token,

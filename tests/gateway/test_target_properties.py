@@ -1,0 +1,162 @@
+"""Whatever the target: it is refused, or goes to the configured origin, below the configured path.
+
+The other reader of paths here decodes with the standard library, until nothing changes any more.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+from yarl import URL
+
+from proxy.config.models import Upstream
+from proxy.credentials.exchange import Exchange
+from proxy.credentials.redaction import Redaction
+from proxy.credentials.source import Source, utc_now
+from proxy.credentials.stores.memory import MemoryStore
+from proxy.errors import BadTarget, NotAllowed
+from proxy.gateway.access import Access
+from proxy.gateway.target import check_path, parse, split_prefix
+from proxy.gateway.upstream import UpstreamConnections
+from proxy.injection import OutgoingRequest
+
+BASES = ["http://up.example", "https://up.example:8443/base/v1", "http://127.0.0.1:81/b%20c"]
+PIECES = [
+    *("/", "//", "/../", "/./", "..", ".", "%2e", "%2E", "%252e", "%2f", "%2F", "%252F", "%25"),
+    *("%5c", "\\", ";", "..;x", "%3b", "%00", "%0d%0a", "%zz", "%", "%32%65", "%2525252e", "~"),
+    *("a", "r", "v1", "admin", "%61dmin", "?", "#", "@evil.example", ":80", "evil.example"),
+    *("http://", " ", "\r\n", "é", "%c3%a9", "%ff", "\x7f"),
+]
+TARGETS = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
+POLICIES: st.SearchStrategy[Literal["refuse", "pass"]] = st.sampled_from(["refuse", "pass"])
+
+
+def upstream(base_url: str) -> UpstreamConnections:
+    settings = Upstream.model_validate(
+        {"base_url": base_url, "provider": {"type": "api_key", "keys": "key"}}
+    )
+    source = Source(
+        "r",
+        settings.provider.at(base_url),
+        base_url,
+        store=MemoryStore(now=utc_now),
+        exchange=Exchange(now=utc_now),
+        redaction=Redaction(),
+        observe=lambda event: None,
+    )
+    return UpstreamConnections("r", settings, source)
+
+
+UPSTREAMS = {base_url: upstream(base_url) for base_url in BASES}
+
+
+def sent(base_url: str, raw: str, encoded_slashes: Literal["refuse", "pass"]) -> URL | None:
+    """Return the URL that is asked for, `None` if the target is refused or has another route."""
+    try:
+        name, rest = split_prefix(parse(raw))
+        if name != "r":
+            return None
+        check_path(rest.path, encoded_slashes)
+    except BadTarget:
+        return None
+    connections = UPSTREAMS[base_url]
+    return connections._url(
+        OutgoingRequest(
+            method="GET",
+            base=connections.base_path,
+            path=rest.path,
+            query=rest.query,
+            headers=CIMultiDict(),
+        )
+    )
+
+
+@pytest.mark.case("P18")
+@example("https://up.example:8443/base/v1", "/r/%2e%2e/%2E%2e/admin", "pass")
+@example("http://up.example", "/r//evil.example/a", "refuse")
+@example("https://up.example:8443/base/v1", "/r?", "refuse")
+@example("http://up.example", "/r@evil.example/a", "refuse")
+@given(st.sampled_from(BASES), st.one_of(TARGETS.map("/r".__add__), TARGETS, st.text()), POLICIES)
+def test_a_target_is_refused_or_stays_below_the_base_url(
+    base_url: str, raw: str, encoded_slashes: Literal["refuse", "pass"]
+) -> None:
+    url = sent(base_url, raw, encoded_slashes)
+    if url is None:
+        return
+    base = urlsplit(base_url)
+    origin = (url.scheme, url.host, url.port)
+    assert origin == (base.scheme, base.hostname, base.port or URL(base_url).port)
+    assert (url.user, url.password, url.fragment) == (None, None, "")
+    path, _, query = url.raw_path_qs.partition("?")
+    assert path == base.path or path.startswith(f"{base.path}/")
+    rest = path.removeprefix(base.path) + (f"?{query}" if query else "")
+    asked = raw.removeprefix("/r")
+    assert rest in (asked, asked.removesuffix("?"), asked.removesuffix("?") or "/")
+    check_readings(path, encoded_slashes)
+
+
+def check_readings(path: str, encoded_slashes: str) -> None:
+    """Check that no number of decodings makes a dot segment, or a slash that was none before."""
+    slashes, reading, decoded = path.count("/"), b"", path.encode()
+    while decoded != reading:
+        reading, decoded = decoded, unquote_to_bytes(decoded)
+        segments = [segment.partition(b";")[0] for segment in reading.split(b"/")]
+        assert not {b".", b".."} & set(segments)
+        assert not any(byte < 0x20 or byte in b"\x7f\\" for byte in reading)
+        assert encoded_slashes == "pass" or reading.count(b"/") == slashes
+
+
+CLOSED = Access(
+    Upstream.model_validate(
+        {
+            "base_url": "http://up.example",
+            "provider": {"type": "api_key", "keys": "key"},
+            "deny": [{"paths": ["/v1/admin/**"]}],
+        }
+    ),
+    ["http://up.example/oauth/token"],
+)
+OPEN = Access(
+    Upstream.model_validate(
+        {
+            "base_url": "http://up.example",
+            "provider": {"type": "api_key", "keys": "key"},
+            "allow": [{"paths": ["/v1/*/public"]}],
+        }
+    ),
+    [],
+)
+SPELLINGS = st.sampled_from(["/", "//", "%2f", "%2F", "%252f", "/;x/", ";x/", "%3bx%2F", "%25252F"])
+
+
+@pytest.mark.case("P16")
+@given(
+    st.lists(SPELLINGS, min_size=3, max_size=3),
+    st.sampled_from([["v1", "admin", "x"], ["V1", "%61dmin", "x"], ["v1", "aD%256din", "x"]]),
+)
+def test_what_is_denied_is_denied_however_its_slashes_are_written(
+    slashes: list[str], segments: list[str]
+) -> None:
+    path = "/" + "".join(map("".join, zip(segments, slashes, strict=True)))
+    with pytest.raises(NotAllowed, match="deny"):
+        CLOSED.check("GET", path)
+    with pytest.raises(NotAllowed, match="token"):
+        CLOSED.check("GET", f"/oauth{slashes[0]}%74oken{slashes[1]}")
+
+
+@given(st.lists(SPELLINGS, min_size=1, max_size=3), st.sampled_from(["a", "b;c"]))
+def test_what_is_allowed_is_allowed_in_every_reading(slashes: list[str], segment: str) -> None:
+    """To one server `/v1/a%2Fb/public` has three segments, to the next one four."""
+    path = "/v1/" + segment + "b".join(slashes) + "x/public"
+    with pytest.raises(NotAllowed, match="allow"):
+        OPEN.check("GET", path)
+
+
+@pytest.mark.parametrize("path", ["/v1/a/public", "/v1/%61/public", "/v1/a%20b/public"])
+def test_what_has_one_reading_only_is_allowed(path: str) -> None:
+    OPEN.check("GET", path)
