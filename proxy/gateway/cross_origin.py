@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 REMEMBERED = "600"  # seconds for which a browser need not ask again
 
 
-def readable_by(origin: str) -> dict[str, str]:
-    """Return the fields that let a page of `origin` read an answer."""
-    return {
-        "Access-Control-Allow-Origin": origin,
-        "Access-Control-Expose-Headers": "*",
-        "Cross-Origin-Resource-Policy": "cross-origin",
-        "Vary": "Origin",
-    }
+def let_read(headers: CIMultiDict[str], origin: str) -> None:
+    """Change the fields of an answer so that a page of `origin` can read it."""
+    headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Expose-Headers"] = "*"
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    headers.add("Vary", "Origin")
 
 
 def permission(request: web.BaseRequest, origin: str) -> web.Response:
     """Return the answer to a preflight: what the page asks for, it may do."""
     asked = request.headers
-    fields = readable_by(origin) | {
-        "Access-Control-Allow-Methods": asked["Access-Control-Request-Method"],
-        "Access-Control-Max-Age": REMEMBERED,
-    }
+    answer = web.Response(status=204)
+    let_read(answer.headers, origin)
+    answer.headers["Access-Control-Allow-Methods"] = asked["Access-Control-Request-Method"]
+    answer.headers["Access-Control-Max-Age"] = REMEMBERED
     if "Access-Control-Request-Headers" in asked:
-        fields["Access-Control-Allow-Headers"] = asked["Access-Control-Request-Headers"]
-    return web.Response(status=204, headers=fields)
+        answer.headers["Access-Control-Allow-Headers"] = asked["Access-Control-Request-Headers"]
+    return answer

@@ -18,7 +18,7 @@ from proxy.gateway.access import Access, content_of
 from proxy.gateway.answer import ForwardedResponse, pass_on
 from proxy.gateway.clients import Clients, key_shown
 from proxy.gateway.content import ClientContent
-from proxy.gateway.cross_origin import readable_by
+from proxy.gateway.cross_origin import let_read
 from proxy.gateway.fields import check_hops, hops, request_fields, without_unreadable_codings
 from proxy.gateway.guard import Caller
 from proxy.gateway.limits import Limits
@@ -146,7 +146,7 @@ class Forwarding:
             exchanged.response, self._settings, prefix, rejected=exchanged.rejected
         )
         if caller.origin is not None:
-            response.headers.update(readable_by(caller.origin))
+            let_read(response.headers, caller.origin)
         return response
 
     async def _answer(

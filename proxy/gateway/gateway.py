@@ -18,7 +18,7 @@ from proxy.errors import (
 )
 from proxy.events import Observer, RequestAborted, RequestRefused
 from proxy.gateway.clients import Clients
-from proxy.gateway.cross_origin import permission, readable_by
+from proxy.gateway.cross_origin import let_read, permission
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.guard import OWN_HOST_SUFFIX, Caller, Guard, Listener
 from proxy.gateway.problems import problem
@@ -82,7 +82,7 @@ class Gateway:
         except SidekeyError as error:
             answer = self._refuse(request, error, name, request_id)
             if caller is not None and caller.origin is not None:
-                answer.headers.update(readable_by(caller.origin))
+                let_read(answer.headers, caller.origin)
             return answer
         except asyncio.CancelledError:
             path = _path_of(request.raw_path)

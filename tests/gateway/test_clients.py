@@ -9,7 +9,7 @@ import pytest
 from gateway_samples import BEARER, KEY, keyed
 from proxying import BEGINNING, Sidekey, sidekey
 from raw_client import RawAnswer, ask, check_problem, chunked
-from raw_upstream import RawUpstream, answering
+from raw_upstream import RawUpstream, answering, response
 
 PHANTOM = "phantom-key-of-the-agent"
 HEADER = "Sidekey-Client: shared-by-the-clients"
@@ -182,8 +182,9 @@ async def test_strangers_learn_only_that_the_proxy_lives(tmp_path: Path) -> None
 async def test_a_page_of_an_allowed_origin_may_call_and_read(tmp_path: Path) -> None:
     origin = "http://localhost:5173"
     beginning = BEGINNING.replace("port: 0", f"port: 0, allowed_origins: ['{origin}']")
+    varying = response("200 OK", b"", "Vary: Accept")
     async with (
-        answering() as upstream,
+        answering(varying) as upstream,
         sidekey(tmp_path, keyed(upstream.origin), beginning=beginning) as proxy,
     ):
         asking = ["Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: x-a"]
@@ -198,6 +199,7 @@ async def test_a_page_of_an_allowed_origin_may_call_and_read(tmp_path: Path) -> 
     for readable in (allowed, answer, problem):
         assert readable.field("Access-Control-Allow-Origin") == [origin]
     assert other.field("Access-Control-Allow-Origin") == []
+    assert answer.field("Vary") == ["Accept", "Origin"]
     assert upstream.last.field("Origin") == []
 
 
