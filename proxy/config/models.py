@@ -219,9 +219,9 @@ class Timeouts(Section):
     """How long the upstream may take."""
 
     connect: Duration = timedelta(seconds=10)
-    """Until the connection stands."""
+    """Until the connection stands, the resolver's time included."""
     read: Duration = timedelta(minutes=5)
-    """Between two pieces of an answer."""
+    """Until an answer begins, and between two pieces of it."""
 
 
 class Rejection(Section):
