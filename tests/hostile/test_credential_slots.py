@@ -185,6 +185,21 @@ async def test_a_key_with_line_breaks_never_gets_onto_the_wire(
         assert upstream.connections == 0
 
 
+@pytest.mark.case("X06", "X10")
+@pytest.mark.parametrize(
+    "content",
+    [b'{"i":"dummy"}', b'{"a":1,"\\u0069":"dummy"}', b'{"i":null,"i":"dummy"}', b'{"i":7}'],
+)
+async def test_reject_refuses_a_client_with_a_credential_in_its_content(
+    attack: Attack, content: bytes
+) -> None:
+    async with attack(more={"j": "client_credential: reject"}) as hostile:
+        refused = await hostile.ask("POST /j/a", JSON, content=content)
+        hostile.check_refused(refused, 409, "credential-conflict")
+        assert hostile.upstream.connections == []
+        assert (await hostile.ask("POST /j/a", JSON, content=b'{"a":{"i":1}}')).status == 200
+
+
 @pytest.mark.case("X10")
 async def test_reject_refuses_a_client_with_a_credential_and_serves_others(
     attack: Attack,
