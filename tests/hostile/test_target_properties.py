@@ -9,7 +9,8 @@ from typing import Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
-from hypothesis import example, given
+from hostile_fixtures import ON_TCP, Attack
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 from yarl import URL
@@ -109,6 +110,24 @@ def check_readings(path: str, encoded_slashes: str) -> None:
         assert not {b".", b".."} & set(segments)
         assert not any(byte < 0x20 or byte in b"\x7f\\" for byte in reading)
         assert encoded_slashes == "pass" or reading.count(b"/") == slashes
+
+
+@pytest.mark.case("P18")
+@ON_TCP
+@settings(
+    max_examples=20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(targets=st.lists(TARGETS.map("/r/".__add__), min_size=20, max_size=50))
+async def test_no_target_reaches_anything_else_on_the_wire(
+    attack: Attack, targets: list[str]
+) -> None:
+    """h11 reads what arrives, and the oracles judge it."""
+    async with attack() as hostile:
+        for target in targets:
+            line = b"GET %s HTTP/1.1\r\n" % target.encode().translate(None, b"\r\n \t")
+            await hostile.send(line + b"Host: %s\r\n\r\n" % hostile.proxy.host.encode())
+        assert all(request.target.startswith("/base/v1/") for request in hostile.arrived)
 
 
 CLOSED = Access(
