@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 import structlog
+from clocks import Clock
 
 from proxy.credentials.redaction import Redaction
 from proxy.credentials.secret import Secret
 from proxy.errors import ConfigError
-from proxy.events import RequestForwarded, TokenFailed
-from proxy.observe.logs import configure, level_of, log_observer
+from proxy.events import RequestForwarded, RequestRefused, Stopped, TokenFailed
+from proxy.observe.logs import REFUSALS, configure, level_of, log_observer
 
 KEY = "kept-out-of-sight"  # no canary: pytest keeps the records as they were before masking
 STRUCTURED, PRETTY = "structured", "pretty"
@@ -210,3 +211,44 @@ def test_the_level_says_what_is_shown(name: str | None, shown: list[str]) -> Non
 def test_a_level_that_there_is_not_is_an_error() -> None:
     with pytest.raises(ConfigError, match="SIDEKEY_LOG_LEVEL: expected one of debug, info"):
         level_of({"SIDEKEY_LOG_LEVEL": "chatty"})
+
+
+def logged(log: Log) -> list[tuple[str, int | None]]:
+    lines = [json.loads(line) for line in log.text.splitlines()]
+    return [(line["event"], line.get("count")) for line in lines]
+
+
+REFUSED = RequestRefused("1", None, "GET", "/", 421, "host-refused", "another server")
+
+
+def test_of_a_flood_of_refusals_the_rest_is_counted(clock: Clock) -> None:
+    """Whoever can connect can cause one for each request: the disk would be full one day."""
+    log = logging_to(io.StringIO())
+    observe = log_observer(now=clock.monotonic)
+    for _ in range(REFUSALS + 7):
+        observe(REFUSED)
+    clock.move(seconds=1)
+    observe(TokenFailed("api", "slug", "no", None, 1.0))
+    assert logged(log) == [
+        *[("request.refused", None)] * REFUSALS,
+        ("request.refused.unlogged", 7),
+        ("token.failed", None),
+    ]
+
+
+def test_each_second_has_its_own_refusals(clock: Clock) -> None:
+    log = logging_to(io.StringIO())
+    observe = log_observer(now=clock.monotonic)
+    for _ in range(3 * REFUSALS):
+        observe(REFUSED)
+        clock.move(seconds=1.01 / REFUSALS)
+    assert logged(log) == [("request.refused", None)] * 3 * REFUSALS
+
+
+def test_at_the_end_the_refusals_of_the_last_second_are_counted_too(clock: Clock) -> None:
+    log = logging_to(io.StringIO())
+    observe = log_observer(now=clock.monotonic)
+    for _ in range(REFUSALS + 1):
+        observe(REFUSED)
+    observe(Stopped())
+    assert logged(log)[-2:] == [("request.refused.unlogged", 1), ("stopped", None)]

@@ -6,7 +6,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, TextIO
 
@@ -23,6 +24,7 @@ from proxy.events import (
     RequestAborted,
     RequestForwarded,
     RequestRefused,
+    Stopped,
     TokenDropped,
     TokenFailed,
     TokenNotStored,
@@ -47,6 +49,7 @@ LEVELS = {
     "error": logging.ERROR,
 }
 LEVEL_VARIABLE = "SIDEKEY_LOG_LEVEL"
+REFUSALS = 20  # lines a second about refused requests
 
 
 def level_of(environ: Mapping[str, str]) -> int:
@@ -99,21 +102,51 @@ def _renderer(*, pretty: bool) -> Any:
     )
 
 
-def log_observer(*, banner: bool = False) -> Observer:
+def log_observer(*, banner: bool = False, now: Callable[[], float] = time.monotonic) -> Observer:
     """Return an observer that logs every event under its own name, such as `token.acquired`.
 
-    With `banner`, somebody tells a person in another way where the proxy listens.
+    With `banner`, somebody tells a person in another way where the proxy listens. Of a flood of
+    refusals, which anybody who gets here can cause, `request.refused.unlogged` tells the number.
     """
     logger = structlog.get_logger("sidekey")
+    refusals = _Refusals(now)
 
     def observe(event: Event) -> None:
         if banner and isinstance(event, Listening):
+            return
+        unlogged = refusals.unlogged(ended=isinstance(event, Stopped))
+        if unlogged:
+            logger.warning("request.refused.unlogged", count=unlogged)
+        if isinstance(event, RequestRefused) and not refusals.admit():
             return
         rejected = isinstance(event, RequestForwarded) and event.rejected
         log = logger.warning if rejected or isinstance(event, WARNINGS) else logger.info
         log(event_name(event), **_said(event))
 
     return observe
+
+
+class _Refusals:
+    """Lets `REFUSALS` of one second into the log, and counts the others."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._second = now()
+        self._seen = 0
+
+    def unlogged(self, *, ended: bool) -> int:
+        """Return how many were left out in a second that is over, or `ended`, and forget them."""
+        now = self._now()
+        if now - self._second < 1 and not ended:
+            return 0
+        left_out = max(0, self._seen - REFUSALS)
+        self._second, self._seen = now, 0
+        return left_out
+
+    def admit(self) -> bool:
+        """Count a refusal, and tell whether it is to be logged."""
+        self._seen += 1
+        return self._seen <= REFUSALS
 
 
 def event_name(event: Event) -> str:
