@@ -155,7 +155,7 @@ async def try_one(lane: Lane, number: int, seen: Counter[str]) -> None:
         await lane.settle()
     arrived = [r for r in lane.upstream.requests[before:] if r.path != f"{lane.base}{SETTLED}"]
     found = list(complaints(lane, sent, reading, answers, arrived))
-    assert not found, f"{number}: {found}: {stream!r}"
+    assert not found, f"{number}: {found}: {stream!r} became {arrived}"
     seen["forwarded"] += sum(request.complete for request in arrived)
     seen["cut at the upstream"] += sum(not request.complete for request in arrived)
     seen["refused"] += len(answers.refusals)
