@@ -10,8 +10,8 @@ from multidict import CIMultiDictProxy
 from proxy.config import models
 from proxy.credentials.secret import Secret
 from proxy.errors import ClientHeaderRequired, ClientKeyRequired, SidekeyError
-from proxy.gateway.content import ClientContent
-from proxy.injection import Body, Injector, OutgoingRequest, client_values, content_limit
+from proxy.gateway.content import ClientContent, gathered
+from proxy.injection import Body, Injector, OutgoingRequest, client_values
 
 PEEK = 64 * 1024  # bytes of multipart content within which a phantom key has to stand
 
@@ -89,9 +89,8 @@ async def key_shown(
         return True, received
     if not content.exists or not any(isinstance(rule, Body) for rule in rules):
         return False, received
-    limit = content_limit(received, rules)
-    if limit is not None:
-        received = received.with_content(await content.read(limit))
+    received = await gathered(received, rules, content)
+    if received.content is not None:
         return clients.shown_by_key(client_values(received, rules)), received
     async for beginning in content.beginnings(PEEK):
         if clients.shown_by_key(client_values(replace(received, content=beginning), rules)):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from aiohttp import web
 
 from proxy.errors import BadMessage, ClientTooSlow, ContentTooLarge, SidekeyError
 from proxy.gateway.limits import too_large
-from proxy.injection.request import ContentFilter
+from proxy.injection import ContentFilter, Injector, OutgoingRequest, content_limit
 
 REPLAY_LIMIT = 256 * 1024  # bytes kept; larger content cannot be sent a second time
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -136,6 +136,16 @@ class ClientContent:
             self._continued = True
             await self._request.writer.write(CONTINUE)
             self._request.writer.output_size = 0  # the interim answer is not the answer's beginning
+
+
+async def gathered(
+    request: OutgoingRequest, rules: Sequence[Injector], content: ClientContent
+) -> OutgoingRequest:
+    """Return `request` with its content at hand, where a rule needs it as a whole."""
+    limit = content_limit(request, rules)
+    if limit is None or request.content is not None:
+        return request
+    return request.with_content(await content.read(limit))
 
 
 async def filtered(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from proxy.events import Observer, RequestAborted, RequestForwarded
 from proxy.gateway.access import Access, content_of
 from proxy.gateway.answer import ForwardedResponse, pass_on
 from proxy.gateway.clients import Clients, key_shown
-from proxy.gateway.content import ClientContent
+from proxy.gateway.content import ClientContent, gathered
 from proxy.gateway.cross_origin import let_read
 from proxy.gateway.fields import check_hops, hops, request_fields, without_unreadable_codings
 from proxy.gateway.guard import Caller
@@ -30,7 +31,6 @@ from proxy.injection import (
     Injector,
     OutgoingRequest,
     client_values,
-    content_limit,
     inject,
     needs_token,
     strip_credentials,
@@ -117,7 +117,9 @@ class Forwarding:
             )
         self._access.check(request.method, path)
         with self._limits.admitted(request.content_length):
-            rules = self._settings.inject if shown else self._rules_for(received)
+            rules = self._settings.inject
+            if not shown:
+                rules, received = await self._own_credential(received, content)
             exchanged = await self._exchange(await self._prepare(received, rules, content), content)
             fact = self._fact(request, exchanged, request_id)
             try:
@@ -167,6 +169,9 @@ class Forwarding:
                 raise
             await exchanged.response.close()  # first: the cut cancels this task
             self._abort(request, fact, error)
+        except asyncio.CancelledError:  # the client left, or the proxy stops
+            _cut(request)
+            raise
         return response
 
     def _received(
@@ -200,24 +205,26 @@ class Forwarding:
         if wants_websocket(received.headers):
             headers.update(HANDSHAKE)
         outgoing = strip_credentials(received.with_headers(headers), rules)
-        limit = content_limit(outgoing, rules)
-        if limit is not None and outgoing.content is None:
-            outgoing = outgoing.with_content(await content.read(limit))
-        return Prepared(outgoing, rules)
+        return Prepared(await gathered(outgoing, rules, content), rules)
 
-    def _rules_for(self, received: OutgoingRequest) -> tuple[Injector, ...]:
-        """Return the rules to apply: without ours if the client's own credential goes through."""
+    async def _own_credential(
+        self, received: OutgoingRequest, content: ClientContent
+    ) -> tuple[tuple[Injector, ...], OutgoingRequest]:
+        """Return the rules to apply: without ours if the client's own credential goes through.
+
+        Content that had to be read for it comes back with the request; multipart streams unread.
+        """
         rules = self._settings.inject
-        policy = self._settings.client_credential
-        if policy == "replace" or not any(
-            value.strip() for value in client_values(received, rules)
-        ):
-            return rules
-        if policy == "reject":
+        if self._settings.client_credential == "replace":
+            return rules, received
+        received = await gathered(received, rules, content)
+        if not any(value.strip() for value in client_values(received, rules)):
+            return rules, received
+        if self._settings.client_credential == "reject":
             raise CredentialConflict(
                 "the client sent a credential of its own, and this upstream has one"
             )
-        return tuple(rule for rule in rules if not rule.uses_token)
+        return tuple(rule for rule in rules if not rule.uses_token), received
 
     async def _exchange(self, prepared: Prepared, content: ClientContent) -> Exchanged:
         """Send with the current token; after one rejection renew it and send once more."""
@@ -257,8 +264,12 @@ class Forwarding:
         return await self._upstream.send(inject(prepared.request, prepared.rules, value), content)
 
     def _abort(self, request: web.BaseRequest, fact: RequestForwarded, error: Exception) -> None:
-        """Cut the connection: a proper end would turn half an answer into a whole one."""
-        if request.transport is not None:
-            request.transport.abort()
+        _cut(request)
         why = error.detail if isinstance(error, SidekeyError) else "the client left"
         self._observe(RequestAborted(fact.request_id, fact.upstream, fact.method, fact.path, why))
+
+
+def _cut(request: web.BaseRequest) -> None:
+    """End the connection at once: a proper end would turn half an answer into a whole one."""
+    if request.transport is not None:
+        request.transport.abort()

@@ -36,12 +36,15 @@ def with_member(content: bytes, name: str, value: str) -> bytes:
 
 
 def member(content: bytes, name: str) -> list[str]:
-    """Return the text member `name` of a JSON object, nothing if it has none or is none."""
+    """Return the member `name` of a JSON object as text, nothing if there is none, or null."""
     try:
-        raw = _SCAN.decode(content.removeprefix(_BOM.encode())).get(name)
-        return [msgspec.json.decode(raw, type=str)] if raw is not None else []
+        raw = _SCAN.decode(content.removeprefix(_BOM.encode())).get(name, msgspec.Raw(b"null"))
+        value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         return []
+    if value is None:
+        return []
+    return [value if isinstance(value, str) else bytes(raw).decode()]
 
 
 def _spliced(text: str, name: str, value: str) -> str:
