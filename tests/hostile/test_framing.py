@@ -251,3 +251,17 @@ async def test_a_malformed_chunk_is_refused(hostile: Hostile) -> None:
     ]
     cases = {repr(content): post(hostile, CHUNKED, content=content) for content in contents}
     await check_refused(hostile, cases)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "DESCRIBE"])
+@pytest.mark.parametrize(
+    "version", ["RTSP/1.0", "ICE/1.0", "http/1.1", "HTTP/1.2", "HTTP/3", "X/1.1"]
+)
+async def test_another_protocol_on_the_request_line_is_refused(
+    hostile: Hostile, method: str, version: str
+) -> None:
+    """llhttp knows RTSP too, and aiohttp does not ask which of the two it was."""
+    sent = post(hostile, b"Content-Length: 0").replace(b"HTTP/1.1", version.encode(), 1)
+    answer = await hostile.send(sent.replace(b"POST", method.encode(), 1))
+    assert answer.status in (400, 405, 505)
+    assert hostile.upstream.connections == []

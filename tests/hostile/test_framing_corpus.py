@@ -28,6 +28,7 @@ STRICTER = {
     "method: CONNECT with body": 405,
     "method: LINK request": 405,
     "method: M-SEARCH request": 400,  # of `*`
+    "method: OPTIONS request with RTSP": 400,
     "method: PURGE request": 405,
     "method: QUERY request": 405,
     "method: REPORT request": 405,
