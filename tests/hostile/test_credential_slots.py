@@ -130,8 +130,9 @@ async def test_a_number_of_any_size_arrives_as_it_was_written(
     content = f'{{"i":0,"a":{number}}}'.encode()
     assert (await hostile.ask("POST /j/a", JSON, content=content)).status == 200
     [request] = hostile.arrived
-    assert request.content.endswith(f'"a":{number}}}'.encode())
-    request.content = request.content.replace(number.encode(), b"1")  # for the oracles
+    beginning = request.content.removesuffix(f"{number}}}".encode())
+    assert beginning != request.content
+    request.content = beginning + b"1}"  # the oracles' parser has limits of its own
 
 
 @pytest.mark.case("X06")
