@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Iterable
@@ -23,6 +22,7 @@ from proxy.gateway.cross_origin import let_read
 from proxy.gateway.fields import check_hops, hops, request_fields, without_unreadable_codings
 from proxy.gateway.guard import Caller
 from proxy.gateway.limits import Limits
+from proxy.gateway.reset import reset_at_close
 from proxy.gateway.target import Target, check_path
 from proxy.gateway.upstream import UpstreamConnections, UpstreamResponse
 from proxy.gateway.usage import Usage
@@ -117,9 +117,7 @@ class Forwarding:
             )
         self._access.check(request.method, path)
         with self._limits.admitted(request.content_length):
-            rules = self._settings.inject
-            if not shown:
-                rules, received = await self._own_credential(received, content)
+            rules, received = await self._rules_for(received, content, shown=shown)
             exchanged = await self._exchange(await self._prepare(received, rules, content), content)
             fact = self._fact(request, exchanged, request_id)
             try:
@@ -169,9 +167,6 @@ class Forwarding:
                 raise
             await exchanged.response.close()  # first: the cut cancels this task
             self._abort(request, fact, error)
-        except asyncio.CancelledError:  # the client left, or the proxy stops
-            _cut(request)
-            raise
         return response
 
     def _received(
@@ -207,15 +202,16 @@ class Forwarding:
         outgoing = strip_credentials(received.with_headers(headers), rules)
         return Prepared(await gathered(outgoing, rules, content), rules)
 
-    async def _own_credential(
-        self, received: OutgoingRequest, content: ClientContent
+    async def _rules_for(
+        self, received: OutgoingRequest, content: ClientContent, *, shown: bool
     ) -> tuple[tuple[Injector, ...], OutgoingRequest]:
         """Return the rules to apply: without ours if the client's own credential goes through.
 
+        A phantom key that was `shown` is no credential of its own.
         Content that had to be read for it comes back with the request; multipart streams unread.
         """
         rules = self._settings.inject
-        if self._settings.client_credential == "replace":
+        if shown or self._settings.client_credential == "replace":
             return rules, received
         received = await gathered(received, rules, content)
         if not any(value.strip() for value in client_values(received, rules)):
@@ -264,12 +260,9 @@ class Forwarding:
         return await self._upstream.send(inject(prepared.request, prepared.rules, value), content)
 
     def _abort(self, request: web.BaseRequest, fact: RequestForwarded, error: Exception) -> None:
-        _cut(request)
+        """Cut the connection: a proper end would turn half an answer into a whole one."""
+        if request.transport is not None:
+            reset_at_close(request, request.transport)
+            request.transport.abort()
         why = error.detail if isinstance(error, SidekeyError) else "the client left"
         self._observe(RequestAborted(fact.request_id, fact.upstream, fact.method, fact.path, why))
-
-
-def _cut(request: web.BaseRequest) -> None:
-    """End the connection at once: a proper end would turn half an answer into a whole one."""
-    if request.transport is not None:
-        request.transport.abort()
