@@ -17,6 +17,7 @@ from proxy.errors import SidekeyError
 from proxy.gateway.capacity import Capacity
 from proxy.gateway.parser import RequestParser, refusal_of, request_parser
 from proxy.gateway.problems import problem
+from proxy.gateway.reset import reset_at_close
 from proxy.gateway.stall import StallWatch
 
 LOGGER = logging.getLogger("sidekey")
@@ -84,6 +85,12 @@ class ClientConnection(web.RequestHandler):
         if self._stall is not None:
             self._stall.end()
             self._stall = None
+
+    def force_close(self) -> None:
+        """Close; an answer that is not complete does not end as if it were."""
+        if self._current_request is not None and self._wire is not None:
+            reset_at_close(self._current_request, self._wire)
+        super().force_close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
