@@ -39,6 +39,7 @@ def command(
     """Serve every upstream at http://127.0.0.1:8080/NAME/.
 
     Ctrl-C and SIGTERM are how it is stopped: requests under way have 5 seconds, then it exits 0.
+    A second one ends it at once.
     SIGHUP, or a change of the configuration or of a file that it refers to, loads it again.
     """
     environ = dict(os.environ)
@@ -86,7 +87,7 @@ async def _serve(
     terminal = sys.stderr.isatty()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, _stop, stopped, number)
     loop.add_signal_handler(signal.SIGHUP, _hang_up, asked, stopped, terminal)
     store = open_store(loaded.settings.store, environ)
     observe = logs.log_observer(banner=terminal)
@@ -97,6 +98,13 @@ async def _serve(
             say(await banner(loaded, proxy))
         await stopped.wait()
         reloading.cancel()
+
+
+def _stop(stopped: asyncio.Event, number: signal.Signals) -> None:
+    """Stop in order; who asks a second time does not want to wait for that."""
+    if stopped.is_set():
+        os._exit(128 + number)  # as a shell tells of a program that the signal has ended
+    stopped.set()
 
 
 def _hang_up(asked: asyncio.Event, stopped: asyncio.Event, terminal: bool) -> None:
