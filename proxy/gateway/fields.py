@@ -81,8 +81,9 @@ def request_fields(
     """Return the client's end-to-end fields, in order, with every duplicate.
 
     Names are compared folded, and written as they came; duplicates take the spelling of the first:
-    aiohttp's client lets `X-A` after `x-a` replace it. `Authorization`, `X-Api-Key` and cookies go
-    unless they are kept: they were never meant for this API.
+    aiohttp's client lets `X-A` after `x-a` replace it. Values that are no UTF-8 go, since aiohttp
+    would write other bytes. `Authorization`, `X-Api-Key` and cookies go unless they are kept: they
+    were never meant for this API.
     """
     dropped = HOP_BY_HOP | REWRITTEN | FROM_BROWSERS | ABOUT_THE_CLIENT | OVERRIDES
     dropped |= _nominated(received)
@@ -92,11 +93,12 @@ def request_fields(
         dropped |= COOKIES
     spelling: dict[str, str] = {}
     return CIMultiDict(
-        (spelling.setdefault(name.lower(), name), as_utf8(value))
+        (spelling.setdefault(name.lower(), name), value)
         for name, value in received.items()
         if folded(name) not in dropped
         and not folded(name).startswith(NOT_FORWARDED)
         and sendable(value)
+        and is_utf8(value)
     )
 
 
@@ -200,14 +202,15 @@ def sendable(value: str) -> bool:
     return _CONTROLS.isdisjoint(value)
 
 
+def is_utf8(value: str) -> bool:
+    """Tell whether a value was read from bytes that were UTF-8."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def as_utf8(value: str) -> str:
     """Return a value that aiohttp can write.
 
     It reads fields as UTF-8 and writes nothing else; other bytes are taken for Latin-1, as RFC 9110
     5.5 remembers them, so that the file name in a Content-Disposition survives.
     """
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return value.encode(errors="surrogateescape").decode("latin-1")
-    return value
+    return value if is_utf8(value) else value.encode(errors="surrogateescape").decode("latin-1")
