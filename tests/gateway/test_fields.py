@@ -46,7 +46,8 @@ def test_nothing_of_the_connection_or_of_credentials_reaches_the_upstream_under_
     assert not any(name.startswith(("x-forwarded-", "sidekey-")) for name in names)
     named = ",".join(received.getall("Connection", [])).split(",")
     assert not {as_a_server_reads(name.strip()) for name in named} & (set(names) - {"content-type"})
-    kept = [value for name, value in received.items() if name.lower() == "content-type"]
+    typed = received.getall("Content-Type", [])
+    kept = [value for value in typed if value != "\udcff"]  # what is no UTF-8 goes
     assert len(fields.getall("Content-Type", [])) == len(kept)
 
 
