@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from command_line import Home, Started
+from command_line import PATIENCE, Home, Started
 from gateway_samples import keyed
 from raw_client import RawAnswer, RawClient, message, raw_client
 from raw_upstream import Converse, RawRequest, RawUpstream, answering, conversing
@@ -21,8 +21,10 @@ SCALE = os.environ.get("SIDEKEY_TESTS", "")  # "", "ci" or "full"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def scaled(usually: int, in_ci: int) -> int:
+def scaled(usually: int, in_ci: int, fully: int | None = None) -> int:
     """Return how many of something a test takes: fewer while somebody waits for it."""
+    if SCALE == "full" and fully is not None:
+        return fully
     return in_ci if SCALE in ("ci", "full") else usually
 
 
@@ -91,6 +93,7 @@ class Loaded:
                     answer = await self.ask("GET /control/a")
                 assert (answer.status, answer.content) == (200, b"ok")
                 answered += 1
+                await asyncio.sleep(0.02)
             return answered
 
         asking = asyncio.create_task(ask_on())
@@ -130,8 +133,9 @@ async def loaded(
 
 async def until(happened: Callable[[], bool]) -> None:
     """Wait for something in another process that tells nobody."""
-    while not happened():  # noqa: ASYNC110  that is why
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(PATIENCE):
+        while not happened():  # noqa: ASYNC110  that is why
+            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
