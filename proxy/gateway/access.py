@@ -53,13 +53,16 @@ class Access:
         """
         if method not in self._methods:
             raise MethodNotAllowed(f"{method} is refused", allowed=self._methods)
-        if matches_decoded(_squeezed(path).lower(), self._token_endpoints):
+        if not (self._token_endpoints or self._deny or self._allow):
+            return
+        readings = _Readings.of(path)
+        in_lower_case = readings.in_lower_case()
+        if matches_decoded(in_lower_case.squeezed, self._token_endpoints):
             raise NotAllowed(
                 "token endpoints are never reachable through a route",
                 fix="fetch no token: sidekey has one, and adds it to every request",
             )
-        readings = _Readings.of(path)
-        if any(rule.denies(method, readings.in_lower_case()) for rule in self._deny):
+        if any(rule.denies(method, in_lower_case) for rule in self._deny):
             raise NotAllowed(
                 "a deny rule of this upstream stands against the request",
                 fix="see deny of upstreams.{upstream}",
