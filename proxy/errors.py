@@ -55,6 +55,7 @@ class SidekeyError(Exception):
     title: ClassVar[str] = "sidekey failed"
     status: int = 500
     advice: ClassVar[str | None] = None  # the fix where the one who raises knows no better
+    fields: tuple[tuple[str, str], ...] = ()  # further header fields of the answer
 
     def __init__(
         self,
@@ -150,6 +151,7 @@ class ClientKeyRequired(ClientError):
     title = "Client key required"
     status = 401
     advice = "give the program one of clients.keys of the configuration as its API key"
+    fields = (("WWW-Authenticate", 'Bearer realm="sidekey"'),)  # RFC 9110 15.5.2
 
 
 class NotAllowed(ClientError):
@@ -172,7 +174,7 @@ class MethodNotAllowed(ClientError):
         self, detail: str, *, allowed: frozenset[str] = METHODS, upstream: str | None = None
     ) -> None:
         super().__init__(detail, upstream=upstream)
-        self.allowed = ", ".join(sorted(allowed))
+        self.fields = (("Allow", ", ".join(sorted(allowed))),)  # RFC 9110 15.5.6
 
 
 class CredentialConflict(ClientError):

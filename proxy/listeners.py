@@ -17,7 +17,7 @@ from proxy.errors import ListenError
 from proxy.gateway.capacity import Capacity
 from proxy.gateway.clients import Clients
 from proxy.gateway.gateway import Gateway
-from proxy.gateway.guard import LOOPBACK_NAMES, Guard, Listener
+from proxy.gateway.guard import LOOPBACK_NAMES, Guard, Listener, check_users_can_be_told
 from proxy.gateway.parser import check_parser
 from proxy.gateway.server import ClientServer
 
@@ -92,6 +92,8 @@ def _listener(
 
 def _bind(listen: Listen, stack: AsyncExitStack) -> socket.socket:
     if listen.unix_socket is not None:
+        if listen.allowed_uids:
+            check_users_can_be_told()
         return _bind_unix(listen.unix_socket, OPEN if listen.allowed_uids else OWNER, stack)
     return _bind_tcp(listen.host, listen.port, stack)
 

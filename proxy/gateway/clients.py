@@ -32,11 +32,6 @@ class Clients:
         """Name of the shared header: a secret of ours, that no upstream may see."""
         return self._header.name if self._header is not None else None
 
-    @property
-    def have_keys(self) -> bool:
-        """Whether phantom keys are in use."""
-        return bool(self._keys)
-
     def shown_by_header(self, headers: CIMultiDictProxy[str]) -> bool:
         """Tell whether the client may call; false while a phantom key can still show it.
 
@@ -52,7 +47,7 @@ class Clients:
             raise ClientHeaderRequired("clients have to show who they are")
         return True
 
-    def shown_by_key(self, values: Iterable[str]) -> bool:
+    def has_key(self, values: Iterable[str]) -> bool:
         """Tell whether one of `values` is a phantom key, alone or after a scheme (`Bearer key`)."""
         found = False
         for value in values:
@@ -60,6 +55,35 @@ class Clients:
             for key in self._keys:
                 found |= bare == key  # every key is compared, so that time tells nothing
         return found
+
+    def key_in_head(self, received: OutgoingRequest, rules: Sequence[Injector]) -> bool:
+        """Tell whether a phantom key stands where a credential goes, or in `Authorization`."""
+        if not self._keys:
+            return False
+        bearer = received.headers.getall("Authorization", [])
+        return self.has_key([*client_values(received, rules), *bearer])
+
+    def key_may_follow(self, received: OutgoingRequest, rules: Sequence[Injector]) -> bool:
+        """Tell whether a phantom key may stand in the content."""
+        in_content = any(isinstance(rule, Body) for rule in rules)
+        return bool(self._keys) and received.has_content and in_content
+
+    async def check_content(
+        self, received: OutgoingRequest, rules: Sequence[Injector], content: ClientContent
+    ) -> OutgoingRequest:
+        """Return the request, with the content that was read to find a phantom key in it.
+
+        Raises `ClientKeyRequired` if there is none. Nothing has gone to the upstream before.
+        """
+        received = await gathered(received, rules, content)
+        if received.content is not None:
+            if self.has_key(client_values(received, rules)):
+                return received
+            raise self.refusal()
+        async for beginning in content.beginnings(PEEK):
+            if self.has_key(client_values(replace(received, content=beginning), rules)):
+                return received
+        raise self.refusal()
 
     def refusal(self) -> SidekeyError:
         """Return the error for a client that has shown nothing."""
@@ -69,30 +93,3 @@ class Clients:
 
 
 ANYBODY = Clients(None)
-
-
-async def key_shown(
-    clients: Clients,
-    received: OutgoingRequest,
-    rules: Sequence[Injector],
-    content: ClientContent,
-) -> tuple[bool, OutgoingRequest]:
-    """Tell whether a phantom key stands where a credential goes, or in `Authorization`.
-
-    Nothing has gone to the upstream before this is known. Content that had to be read for it comes
-    back with the request.
-    """
-    if not clients.have_keys:
-        return False, received
-    in_head = [*client_values(received, rules), *received.headers.getall("Authorization", [])]
-    if clients.shown_by_key(in_head):
-        return True, received
-    if not content.exists or not any(isinstance(rule, Body) for rule in rules):
-        return False, received
-    received = await gathered(received, rules, content)
-    if received.content is not None:
-        return clients.shown_by_key(client_values(received, rules)), received
-    async for beginning in content.beginnings(PEEK):
-        if clients.shown_by_key(client_values(replace(received, content=beginning), rules)):
-            return True, received
-    return False, received

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from aiohttp import web
 
@@ -134,7 +134,8 @@ class ClientContent:
         expected = self._request.headers.get("Expect", "").lower()
         if expected == "100-continue" and not self._continued:
             self._continued = True
-            await self._request.writer.write(CONTINUE)
+            with suppress(ConnectionError):  # the client has left: reading will tell
+                await self._request.writer.write(CONTINUE)
             self._request.writer.output_size = 0  # the interim answer is not the answer's beginning
 
 

@@ -16,11 +16,11 @@ def let_read(headers: CIMultiDict[str], origin: str) -> None:
     headers.add("Vary", "Origin")
 
 
-def permission(request: web.BaseRequest, origin: str) -> web.Response:
-    """Return the answer to a preflight: what the page asks for, it may do."""
+def permission(request: web.BaseRequest) -> web.Response:
+    """Return the answer to the preflight of a page that may call: what it asks for, it may do."""
     asked = request.headers
     answer = web.Response(status=204)
-    let_read(answer.headers, origin)
+    let_read(answer.headers, asked["Origin"])
     answer.headers["Access-Control-Allow-Methods"] = asked["Access-Control-Request-Method"]
     answer.headers["Access-Control-Max-Age"] = REMEMBERED
     if "Access-Control-Request-Headers" in asked:

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from proxy.config.models import ClientTimeouts
 from proxy.credentials.token import Token
-from proxy.errors import CredentialConflict, CredentialExhausted, SidekeyError
+from proxy.errors import CredentialExhausted, SidekeyError
 from proxy.events import Observer, RequestAborted, RequestForwarded
 from proxy.gateway.access import Access, content_of
 from proxy.gateway.answer import ForwardedResponse, pass_on
-from proxy.gateway.clients import Clients, key_shown
-from proxy.gateway.content import ClientContent, gathered
+from proxy.gateway.clients import Clients
+from proxy.gateway.content import ClientContent
 from proxy.gateway.cross_origin import let_read
-from proxy.gateway.fields import check_hops, hops, request_fields, without_unreadable_codings
+from proxy.gateway.fields import check_hops
 from proxy.gateway.guard import Caller
 from proxy.gateway.limits import Limits
+from proxy.gateway.preparation import PROCESS, Preparation, Prepared
 from proxy.gateway.reset import reset_at_close
 from proxy.gateway.target import Target, check_path
 from proxy.gateway.upstream import UpstreamConnections, UpstreamResponse
 from proxy.gateway.usage import Usage
-from proxy.gateway.websocket import HANDSHAKE, check_handshake, wants_websocket
-from proxy.injection import (
-    Injector,
-    OutgoingRequest,
-    client_values,
-    inject,
-    needs_token,
-    strip_credentials,
-)
-
-PROCESS = secrets.token_hex(8)  # what upstreams that are proxies like this one know it by
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The client's request, stripped, and the rules that are yet to be applied to it."""
-
-    request: OutgoingRequest
-    rules: tuple[Injector, ...]
+from proxy.gateway.websocket import check_handshake
+from proxy.injection import inject, needs_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +51,15 @@ class Forwarding:
         observe: Observer,
     ) -> None:
         self._upstream = upstream
-        self._timeouts = timeouts
+        self._patience = timeouts.content.total_seconds()
+        self._send_patience = timeouts.send.total_seconds()
         self._limits = Limits(upstream.settings.limits)
         self._clients = clients
         self._settings = upstream.settings
         self._source = upstream.source
         self._observe = observe
         self._usage = Usage()
+        self._preparation = Preparation(upstream.settings, upstream.base_path, clients)
         self.close_endpoints(token_endpoints)
 
     def close_endpoints(self, token_endpoints: Iterable[str]) -> None:
@@ -103,22 +88,26 @@ class Forwarding:
         check_path(target.path, self._settings.encoded_slashes)
         check_hops(request.headers, PROCESS)
         check_handshake(request)
-        path = self._upstream.base_path + target.path
-        patience = self._timeouts.content.total_seconds()
-        content = ClientContent(request, patience, self._limits.content)
-        received = self._received(request, target, content)
-        shown, received = await key_shown(self._clients, received, self._settings.inject, content)
-        if not (shown or caller.known):
+        content = ClientContent(request, self._patience, self._limits.content)
+        received = self._preparation.received(request, target, content)
+        rules = self._settings.inject
+        shown = self._clients.key_in_head(received, rules)
+        if not (caller.known or shown or self._clients.key_may_follow(received, rules)):
             raise self._clients.refusal()
-        local = self._access.local_answer(request.method, path)
+        local = self._access.local_answer(request.method, received.full_path)
+        if local is None:
+            self._access.check(request.method, received.full_path)
+        self._limits.check_length(request.content_length)
+        if not (caller.known or shown):  # only now, since it may take a 100 Continue
+            received = await self._clients.check_content(received, rules, content)
+            shown = True
         if local is not None:
             return web.Response(
                 status=local.status, body=content_of(local), content_type="application/json"
             )
-        self._access.check(request.method, path)
-        with self._limits.admitted(request.content_length):
-            rules, received = await self._rules_for(received, content, shown=shown)
-            exchanged = await self._exchange(await self._prepare(received, rules, content), content)
+        with self._limits.admitted():
+            prepared = await self._preparation.prepare(received, content, replace=shown)
+            exchanged = await self._exchange(prepared, content)
             fact = self._fact(request, exchanged, request_id)
             try:
                 response = self._response(exchanged, fact.path.removesuffix(target.path), caller)
@@ -158,9 +147,7 @@ class Forwarding:
         begun: float,
     ) -> web.StreamResponse:
         try:
-            await pass_on(
-                request, exchanged.response, response, self._timeouts.send.total_seconds()
-            )
+            await pass_on(request, exchanged.response, response, self._send_patience)
             self._observe(replace(fact, seconds=time.monotonic() - begun))
         except (SidekeyError, ConnectionError) as error:
             if isinstance(error, SidekeyError) and not response.prepared:
@@ -169,77 +156,22 @@ class Forwarding:
             self._abort(request, fact, error)
         return response
 
-    def _received(
-        self, request: web.BaseRequest, target: Target, content: ClientContent
-    ) -> OutgoingRequest:
-        """Return the client's request as it came, its content still to come."""
-        return OutgoingRequest(
-            method=request.method,
-            base=self._upstream.base_path,
-            path=target.path,
-            query=target.query,
-            headers=CIMultiDict(request.headers),
-            has_content=content.exists,
-        )
-
-    async def _prepare(
-        self, received: OutgoingRequest, rules: tuple[Injector, ...], content: ClientContent
-    ) -> Prepared:
-        """Strip first, so that nothing that the client sends can undo what is injected last."""
-        keep_credentials = rules != self._settings.inject
-        headers = request_fields(
-            received.headers,
-            keep_credentials=keep_credentials,
-            keep_cookies=keep_credentials or self._settings.cookies == "pass",
-        )
-        headers.update(hops(received.headers, PROCESS, self._settings.base_url))
-        if self._clients.header is not None:
-            headers.popall(self._clients.header, None)
-        if any(rule.contains is not None for rule in self._settings.reject_on):
-            headers = without_unreadable_codings(headers)
-        if wants_websocket(received.headers):
-            headers.update(HANDSHAKE)
-        outgoing = strip_credentials(received.with_headers(headers), rules)
-        return Prepared(await gathered(outgoing, rules, content), rules)
-
-    async def _rules_for(
-        self, received: OutgoingRequest, content: ClientContent, *, shown: bool
-    ) -> tuple[tuple[Injector, ...], OutgoingRequest]:
-        """Return the rules to apply: without ours if the client's own credential goes through.
-
-        A phantom key that was `shown` is no credential of its own.
-        Content that had to be read for it comes back with the request; multipart streams unread.
-        """
-        rules = self._settings.inject
-        if shown or self._settings.client_credential == "replace":
-            return rules, received
-        received = await gathered(received, rules, content)
-        if not any(value.strip() for value in client_values(received, rules)):
-            return rules, received
-        if self._settings.client_credential == "reject":
-            raise CredentialConflict(
-                "the client sent a credential of its own, and this upstream has one"
-            )
-        return tuple(rule for rule in rules if not rule.uses_token), received
-
     async def _exchange(self, prepared: Prepared, content: ClientContent) -> Exchanged:
         """Send with the current token; after one rejection renew it and send once more."""
         if not needs_token(prepared.request, prepared.rules):
             return Exchanged(await self._inject_and_send(prepared, None, content))
         token = await self._source.token()
         response = await self._inject_and_send(prepared, token, content)
-        if not await response.is_rejection(self._settings.reject_on):
-            return Exchanged(response)
-        try:
+        async with _closed_on_failure(response):
+            if not await response.is_rejection(self._settings.reject_on):
+                return Exchanged(response)
             fresh = await self._renewed(token, content)
-        except SidekeyError:
-            await response.close()
-            raise
-        if fresh is None or not content.replayable:  # the first sending went on meanwhile
-            return Exchanged(response, rejected=True)
+            if fresh is None or not content.replayable:  # the first sending went on meanwhile
+                return Exchanged(response, rejected=True)
         await response.close()
         response = await self._inject_and_send(prepared, fresh, content)
-        rejected = await response.is_rejection(self._settings.reject_on)
+        async with _closed_on_failure(response):
+            rejected = await response.is_rejection(self._settings.reject_on)
         return Exchanged(response, replayed=True, rejected=rejected)
 
     async def _renewed(self, rejected: Token, content: ClientContent) -> Token | None:
@@ -266,3 +198,13 @@ class Forwarding:
             request.transport.abort()
         why = error.detail if isinstance(error, SidekeyError) else "the client left"
         self._observe(RequestAborted(fact.request_id, fact.upstream, fact.method, fact.path, why))
+
+
+@asynccontextmanager
+async def _closed_on_failure(response: UpstreamResponse) -> AsyncIterator[None]:
+    """Let go of an answer that nobody will get, also when the client leaves meanwhile."""
+    try:
+        yield
+    except BaseException:
+        await response.close()
+        raise

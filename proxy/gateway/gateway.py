@@ -22,7 +22,7 @@ from proxy.gateway.cross_origin import let_read, permission
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.guard import OWN_HOST_SUFFIX, Caller, Guard, Listener
 from proxy.gateway.problems import problem
-from proxy.gateway.target import Target, parse, split_prefix
+from proxy.gateway.target import Target, split_prefix
 from proxy.observe.pages import Page
 
 READING = frozenset({"GET", "HEAD"})
@@ -68,15 +68,14 @@ class Gateway:
         caller: Caller | None = None
         try:
             caller = guard.check(request)
-            if caller.preflight and caller.origin is not None:
-                return permission(request, caller.origin)
-            target = parse(request.raw_path)
-            own = self._own_page(target)
+            if caller.preflight:
+                return permission(request)
+            own = self._own_page(caller.target)
             if own is not None:
                 _check_reading(request.method)
                 return await own(self._is_known(caller, request))
             _check_navigation(caller)
-            name, rest = self._route(guard.listener, caller.host, target)
+            name, rest = self._route(guard.listener, caller.host, caller.target)
             forwarding = self._forwarding(name, caller)
             return await forwarding.forward(request, rest, request_id, caller)
         except SidekeyError as error:
@@ -110,7 +109,7 @@ class Gateway:
     def _is_known(self, caller: Caller, request: web.BaseRequest) -> bool:
         """Tell whether a caller of our own pages may call: there a key is a Bearer token."""
         shown = request.headers.getall("Authorization", [])
-        return caller.known or self._clients.shown_by_key(shown)
+        return caller.known or self._clients.has_key(shown)
 
     def _forwarding(self, name: str, caller: Caller) -> Forwarding:
         if name not in self._forwardings:

@@ -24,10 +24,12 @@ from proxy.errors import (
     BadMessage,
     CrossSiteRefused,
     HostRefused,
+    ListenError,
     MethodNotAllowed,
     PeerRefused,
 )
 from proxy.gateway.clients import Clients
+from proxy.gateway.target import Target, parse
 
 OWN_HOST_SUFFIX = ".localhost"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -81,6 +83,7 @@ class Caller:
     """
 
     host: str
+    target: Target
     known: bool
     navigating: bool = False
     preflight: bool = False
@@ -101,6 +104,7 @@ class Guard:
         self._check_peer(request)
         check_framing(headers, request.version)
         host = check_host(headers, self.listener)
+        target = parse(request.raw_path)
         if request.method in ECHOING_METHODS:
             raise MethodNotAllowed(f"{request.method} is refused")
         origin = check_site(headers, self._listen.allowed_origins)
@@ -111,6 +115,7 @@ class Guard:
             check_direct(headers)
         return Caller(
             host=host,
+            target=target,
             known=not preflight and self._clients.shown_by_header(headers),
             navigating=is_navigation(headers) and not self._listen.browser_navigation,
             preflight=preflight,
@@ -224,10 +229,19 @@ def check_direct(headers: CIMultiDictProxy[str]) -> None:
             )
 
 
+def check_users_can_be_told() -> None:
+    """Raise `ListenError` where the kernel does not tell which user connects (macOS)."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        raise ListenError(
+            "listen.allowed_uids needs a kernel that tells who connects, such as Linux",
+            fix="remove listen.allowed_uids: the socket is then its owner's alone",
+        )
+
+
 def _check_user(sock: socket.socket, allowed: Sequence[int]) -> None:
     """Raise `PeerRefused` for a user that may not use the unix socket, whatever its mode says."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return  # macOS: the mode of the socket alone keeps others out
+        return  # the mode of the socket keeps others out
     _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     if uid not in (os.getuid(), ROOT, *allowed):
         raise PeerRefused("this user may not connect", fix="add its id to listen.allowed_uids")

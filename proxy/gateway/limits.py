@@ -21,15 +21,17 @@ class Limits:
         self._under_way = 0
         self.content = settings.content
 
-    @contextmanager
-    def admitted(self, length: int | None) -> Iterator[None]:
-        """Count a request while the block runs, a websocket's as long as it is open.
-
-        `length` is what the client declares of its content. Raises `ContentTooLarge`,
-        `TooManyRequests` or `RateLimited`; what is refused uses up nothing.
-        """
+    def check_length(self, length: int | None) -> None:
+        """Raise `ContentTooLarge` for what the client declares of its content."""
         if self.content is not None and length is not None and length > self.content:
             raise too_large(self.content)
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Count a request while the block runs, a websocket's as long as it is open.
+
+        Raises `TooManyRequests` or `RateLimited`; what is refused uses up nothing.
+        """
         if self._concurrency is not None and self._under_way >= self._concurrency:
             raise TooManyRequests(
                 f"{self._concurrency} requests are under way, which is this upstream's limit",

@@ -8,9 +8,15 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from proxy.errors import BadMessage, MethodNotAllowed, SidekeyError
+from proxy.errors import BadMessage, SidekeyError
 
 ERROR_FIELD = "Sidekey-Error"
+PROTECTION = {  # of answers that are our own: nobody may keep them, sniff them or embed them
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def problem(
@@ -30,9 +36,7 @@ def problem(
         "request_id": request_id,
     }
     said = {name: value for name, value in members.items() if value is not None}
-    headers = {ERROR_FIELD: error.slug, "Cache-Control": "no-store"}
-    if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = error.allowed  # RFC 9110 15.5.6
+    headers = {ERROR_FIELD: error.slug, **PROTECTION, **dict(error.fields)}
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     response = web.Response(

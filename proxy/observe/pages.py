@@ -9,6 +9,7 @@ from aiohttp import web
 
 from proxy.credentials.source import Source
 from proxy.errors import SidekeyError
+from proxy.gateway.problems import PROTECTION
 from proxy.observe.status import SERVING, Status, as_json, status_of
 
 Page = Callable[[bool], Awaitable[web.Response]]  # told whether the caller is known
@@ -26,24 +27,25 @@ def own_pages(
         return [await status_of(source) for source in tuple(sources.values())]
 
     async def healthz(_known: bool) -> web.Response:
-        return _answer({"status": "ok"})
+        return _answer('{"status": "ok"}\n')
 
     async def readyz(known: bool) -> web.Response:
         """Say whether any upstream can serve: one that waits for a login stops no other."""
         states = {status.upstream: status.state for status in await statuses()}
         ready = any(state in SERVING for state in states.values())
         names = {"upstreams": states} if known else {}
-        return _answer({"ready": ready, **names}, 200 if ready else 503)
+        text = json.dumps({"ready": ready, **names}) + "\n"
+        return _answer(text, 200 if ready else 503)
 
     async def status(known: bool) -> web.Response:
         if not known:
             raise refusal()
-        return web.Response(text=as_json(await statuses()), content_type="application/json")
+        return _answer(as_json(await statuses()))
 
     return {"/healthz": healthz, "/readyz": readyz, "/status": status}
 
 
-def _answer(members: dict[str, object], status: int = 200) -> web.Response:
+def _answer(text: str, status: int = 200) -> web.Response:
     return web.Response(
-        status=status, text=json.dumps(members) + "\n", content_type="application/json"
+        status=status, text=text, headers=PROTECTION, content_type="application/json"
     )

@@ -17,6 +17,7 @@ from raw_upstream import (
     RawRequest,
     answering,
     conversing,
+    json_response,
     response,
 )
 
@@ -26,6 +27,33 @@ from proxy.sandbox.serving import serve
 
 JSON = "Content-Type: application/json"
 BODY_RULE = 'inject:\n- {in: header, name: Authorization, format: "Bearer {token}"}\n'
+
+
+async def test_a_client_that_leaves_during_the_renewal_holds_no_connection(tmp_path: Path) -> None:
+    """Neither does it hold one whose rejection has not ended."""
+    left = asyncio.Event()
+    renewing = asyncio.Event()
+
+    async def converse(peer: Conversation) -> None:
+        request = await peer.request()
+        if request.target == "/oauth/token":
+            if upstream.connections > 2:
+                renewing.set()
+                await asyncio.Event().wait()
+            await peer.send(json_response("200 OK", b'{"access_token": "token-of-an-hour"}'))
+            return
+        await peer.send(b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n")
+        await peer.reader.read()
+        left.set()
+
+    async with (
+        conversing(converse) as upstream,
+        sidekey(tmp_path, tokened(upstream.origin, upstream.origin)) as proxy,
+    ):
+        async with raw_client(proxy.port) as client:
+            await client.send(message("GET /r/a", host=proxy.host))
+            await renewing.wait()
+        await left.wait()
 
 
 @pytest.mark.parametrize(

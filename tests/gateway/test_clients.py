@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from gateway_samples import BEARER, KEY, keyed
-from proxying import BEGINNING, Sidekey, sidekey
+from proxying import BEGINNING, sidekey
 from raw_client import RawAnswer, ask, check_problem, chunked
 from raw_upstream import RawUpstream, answering, response
+
+from proxy.errors import ListenError
 
 PHANTOM = "phantom-key-of-the-agent"
 HEADER = "Sidekey-Client: shared-by-the-clients"
@@ -18,6 +20,7 @@ SHARED = BEGINNING + "clients: {header: {value: shared-by-the-clients}}\n"
 BOTH = BEGINNING + f"clients: {{keys: {PHANTOM}, header: {{value: shared-by-the-clients}}}}\n"
 JSON = "Content-Type: application/json"
 FORM = "Content-Type: application/x-www-form-urlencoded"
+MEMORY = "store: {type: memory}\n"
 PARTS = "Content-Type: multipart/form-data; boundary=x"
 
 
@@ -133,6 +136,22 @@ async def test_content_without_a_key_in_its_place_never_reaches_the_upstream(
     assert upstream.connections == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "length", "status"),
+    [("POST /r/denied", 10, 403), ("POST /r/a", 2000, 413), ("POST /r/a", 2**21, 413)],
+)
+async def test_content_is_invited_only_where_it_may_go(
+    tmp_path: Path, line: str, length: int, status: int
+) -> None:
+    """Whoever may call shows it in the content, which all other checks come before."""
+    rule = "{in: body, name: i}"
+    more = "deny: [{paths: [/denied]}]\nlimits: {content: 1kB}"
+    fields = [JSON, "Expect: 100-continue", f"Content-Length: {length}"]
+    answer, upstream = await answered(tmp_path, KEYS, rule, line, *fields, more=more)
+    assert answer.status == status
+    assert upstream.connections == 0
+
+
 async def test_a_policy_for_a_clients_own_credential_does_not_mean_phantom_keys(
     tmp_path: Path,
 ) -> None:
@@ -160,23 +179,6 @@ async def test_the_shared_header_lets_in_and_stays_here(tmp_path: Path, beginnin
     assert answer.status == 200
     assert upstream.last.field("Sidekey-Client") == []
     assert b"shared-by" not in upstream.last.head
-
-
-async def pages(proxy: Sidekey, *fields: str) -> list[tuple[int, bool]]:
-    """Status of each own page, and whether it names the upstream."""
-    names = ("healthz", "readyz", "status")
-    answers = [await ask(proxy, f"GET /_sidekey/{name}", *fields) for name in names]
-    return [(answer.status, b'"r"' in answer.content) for answer in answers]
-
-
-async def test_strangers_learn_only_that_the_proxy_lives(tmp_path: Path) -> None:
-    async with (
-        answering() as upstream,
-        sidekey(tmp_path, keyed(upstream.origin), beginning=KEYS) as proxy,
-    ):
-        assert await pages(proxy) == [(200, False), (200, False), (401, False)]
-        shown = f"Authorization: Bearer {PHANTOM}"
-        assert await pages(proxy, shown) == [(200, False), (200, True), (200, True)]
 
 
 async def test_a_page_of_an_allowed_origin_may_call_and_read(tmp_path: Path) -> None:
@@ -207,3 +209,29 @@ async def test_a_page_of_our_own_origin_may_call(tmp_path: Path) -> None:
     async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
         fields = [f"Origin: http://127.0.0.1:{proxy.port}", "Sec-Fetch-Site: same-origin"]
         assert (await ask(proxy, "POST /r/a", *fields)).status == 200
+
+
+async def test_users_are_named_only_where_the_kernel_tells_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """macOS: the socket would be open to everyone."""
+    monkeypatch.delattr("socket.SO_PEERCRED")
+    beginning = f"listen: {{unix_socket: {tmp_path}/s.sock, allowed_uids: [1]}}\n{MEMORY}"
+    with pytest.raises(ListenError, match="allowed_uids"):
+        async with sidekey(tmp_path, keyed("http://127.0.0.1:9"), beginning=beginning):
+            pass
+    assert not (tmp_path / "s.sock").exists()
+
+
+@pytest.mark.parametrize("line", ["OPTIONS http://evil.example/", "OPTIONS *", "GET http://x/r/a"])
+async def test_the_target_is_looked_at_before_the_page_behind_it(tmp_path: Path, line: str) -> None:
+    origin = "http://localhost:5173"
+    beginning = BEGINNING.replace("port: 0", f"port: 0, allowed_origins: ['{origin}']")
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning) as proxy,
+    ):
+        asking = "Access-Control-Request-Method: PUT"
+        allowed = await ask(proxy, line, f"Origin: {origin}", asking)
+        foreign = await ask(proxy, line, "Origin: http://evil.example", asking)
+    assert (allowed.status, foreign.status) == (400, 400)

@@ -25,7 +25,7 @@ from proxy.gateway.limits import Limits
 
 def passes(limits: Limits) -> bool:
     try:
-        with limits.admitted(None):
+        with limits.admitted():
             return True
     except RateLimited:
         return False
@@ -55,7 +55,7 @@ def test_a_refused_request_hears_when_the_next_one_passes(clock: Clock) -> None:
     limits = Limits(models.Limits(rate="30/m", burst=1), clock.monotonic)
     assert passes(limits)
     clock.move(seconds=0.5)
-    with pytest.raises(RateLimited) as refused, limits.admitted(None):
+    with pytest.raises(RateLimited) as refused, limits.admitted():
         pass
     assert refused.value.retry_after == pytest.approx(1.5)
 
@@ -81,14 +81,15 @@ def test_no_span_of_time_sees_more_than_the_burst_and_the_rate(
 
 def test_what_is_refused_uses_up_nothing(clock: Clock) -> None:
     limits = Limits(models.Limits(rate="1/h", concurrency=1, content=10), clock.monotonic)
-    with pytest.raises(ContentTooLarge), limits.admitted(11):
-        pass
-    with pytest.raises(ZeroDivisionError), limits.admitted(10):
+    with pytest.raises(ContentTooLarge):
+        limits.check_length(11)
+    limits.check_length(10)
+    with pytest.raises(ZeroDivisionError), limits.admitted():
         raise ZeroDivisionError
     clock.move(hours=1)
-    with limits.admitted(None), pytest.raises(TooManyRequests), limits.admitted(None):
+    with limits.admitted(), pytest.raises(TooManyRequests), limits.admitted():
         pass
-    with pytest.raises(RateLimited), limits.admitted(None):
+    with pytest.raises(RateLimited), limits.admitted():
         pass
     clock.move(hours=1)
     assert passes(limits)

@@ -1,0 +1,95 @@
+"""The client's request made ready for one upstream, but for the credential."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.config.models import Upstream
+from proxy.errors import CredentialConflict
+from proxy.gateway.clients import Clients
+from proxy.gateway.content import ClientContent, gathered
+from proxy.gateway.fields import hops, request_fields, without_unreadable_codings
+from proxy.gateway.target import Target
+from proxy.gateway.websocket import HANDSHAKE, wants_websocket
+from proxy.injection import Injector, OutgoingRequest, client_values, strip_credentials
+
+PROCESS = secrets.token_hex(8)  # what upstreams that are proxies like this one know it by
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The client's request, stripped, and the rules that are yet to be applied to it."""
+
+    request: OutgoingRequest
+    rules: tuple[Injector, ...]
+
+
+class Preparation:
+    """Prepares requests for one upstream, whose base URL has the path `base_path`."""
+
+    def __init__(self, settings: Upstream, base_path: str, clients: Clients) -> None:
+        self._settings = settings
+        self._base_path = base_path
+        self._clients = clients
+        self._looks_into_answers = any(rule.contains is not None for rule in settings.reject_on)
+
+    def received(
+        self, request: web.BaseRequest, target: Target, content: ClientContent
+    ) -> OutgoingRequest:
+        """Return the client's request as it came, its content still to come."""
+        return OutgoingRequest(
+            method=request.method,
+            base=self._base_path,
+            path=target.path,
+            query=target.query,
+            headers=CIMultiDict(request.headers),
+            has_content=content.exists,
+        )
+
+    async def prepare(
+        self, received: OutgoingRequest, content: ClientContent, *, replace: bool
+    ) -> Prepared:
+        """Strip first, so that nothing that the client sends can undo what is injected last.
+
+        With `replace`, what stands in the credential's place is no credential of the client's own,
+        whatever `client_credential` says. Raises `CredentialConflict`.
+        """
+        rules: tuple[Injector, ...] = self._settings.inject
+        keeps_own = False
+        if not replace and self._settings.client_credential != "replace":
+            received = await gathered(received, rules, content)  # multipart streams unread
+            keeps_own = self._keeps_own_credential(received)
+        if keeps_own:
+            rules = tuple(rule for rule in rules if not rule.uses_token)
+        fields = self._fields(received, keeps_own=keeps_own)
+        outgoing = strip_credentials(received.with_headers(fields), rules)
+        return Prepared(await gathered(outgoing, rules, content), rules)
+
+    def _keeps_own_credential(self, received: OutgoingRequest) -> bool:
+        """Tell whether the client's own credential goes through in place of ours."""
+        if not any(value.strip() for value in client_values(received, self._settings.inject)):
+            return False
+        if self._settings.client_credential == "reject":
+            raise CredentialConflict(
+                "the client sent a credential of its own, and this upstream has one"
+            )
+        return True
+
+    def _fields(self, received: OutgoingRequest, *, keeps_own: bool) -> CIMultiDict[str]:
+        fields = request_fields(
+            received.headers,
+            keep_credentials=keeps_own,
+            keep_cookies=keeps_own or self._settings.cookies == "pass",
+        )
+        fields.update(hops(received.headers, PROCESS, self._settings.base_url))
+        if self._clients.header is not None:
+            fields.popall(self._clients.header, None)
+        if self._looks_into_answers:
+            fields = without_unreadable_codings(fields)
+        if wants_websocket(received.headers):
+            fields.update(HANDSHAKE)
+        return fields
