@@ -71,7 +71,10 @@ class ClientConnection(web.RequestHandler):
             return
         self._wire = transport
         self._stall = StallWatch(
-            transport, self._timeouts.send.total_seconds(), give_up=transport.abort
+            transport,
+            self._timeouts.send.total_seconds(),
+            handed=self._handed,
+            give_up=transport.abort,
         )
         super().connection_made(transport)
         self._allow(self._timeouts.head.total_seconds())
@@ -127,6 +130,7 @@ class ClientConnection(web.RequestHandler):
             self._answered += 1
             self._note_phase()
             if self._stall is not None:
+                self._stall.end()  # the next answer is counted from 0
                 self._stall.begin()
 
     def handle_error(
@@ -150,6 +154,11 @@ class ClientConnection(web.RequestHandler):
         response = problem(error, secrets.token_hex(8))
         response.force_close()
         return response
+
+    def _handed(self) -> int:
+        """Return how many bytes of the answer under way have been written."""
+        request = self._current_request
+        return 0 if request is None else request.writer.output_size
 
     def _note_phase(self) -> None:
         """Set the time that the client has from now on, and whether it may be left for another."""

@@ -73,14 +73,21 @@ class _End(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport, patience: float) -> None:
         self.transport = transport
-        self.stall = StallWatch(transport, patience, give_up=transport.abort)
+        self.stall = StallWatch(
+            transport, patience, handed=lambda: self.handed, give_up=transport.abort
+        )
+        self.handed = 0  # bytes
         self.former = transport.get_protocol()
         self.closed = asyncio.get_running_loop().create_future()
         self.other: _End | None = None
 
+    def write(self, data: bytes) -> None:
+        self.handed += len(data)
+        self.transport.write(data)
+
     def data_received(self, data: bytes) -> None:
         if self.other is not None and not self.other.transport.is_closing():
-            self.other.transport.write(data)
+            self.other.write(data)
 
     def pause_writing(self) -> None:
         self.stall.begin()
@@ -128,8 +135,8 @@ async def join(request: web.BaseRequest, answer: UpstreamResponse, patience: flo
     client_end.other, upstream_end.other = upstream_end, client_end
     for end in (client_end, upstream_end):
         end.transport.set_protocol(end)
-    upstream_end.transport.write(from_client.received)
-    client_end.transport.write(from_upstream.received)
+    upstream_end.write(from_client.received)
+    client_end.write(from_upstream.received)
     ends = {client_end.closed, upstream_end.closed}
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -264,6 +264,81 @@ async def test_a_client_that_reads_slowly_gets_everything(tmp_path: Path) -> Non
                 received += len(await loop.sock_recv(sock, MIB))
 
 
+PACED = 20 * MIB  # bytes that are taken at a pace, so many times longer than `send`
+
+
+async def take(reader: asyncio.StreamReader) -> None:
+    """Take `PACED` in small pieces, with a rest after each, and then the other half at once."""
+    for taken in range(0, 2 * PACED, MIB // 4):
+        await reader.readexactly(MIB // 4)
+        await asyncio.sleep(0.05 if taken < PACED else 0)
+
+
+@pytest.mark.parametrize("kind", ["answer", "websocket"])
+async def test_a_client_that_reads_steadily_gets_everything(tmp_path: Path, kind: str) -> None:
+    """Whenever one looks, the same amount waits: what is taken has been followed by as much."""
+
+    async def converse(peer: Conversation) -> None:
+        await peer.request()
+        length = b"Content-Length: %d\r\n\r\n" % (2 * PACED)
+        await peer.send(SWITCHED if kind == "websocket" else b"HTTP/1.1 200 OK\r\n" + length)
+        await peer.send(bytes(2 * PACED))
+        await peer.reader.read()
+
+    async with (
+        conversing(converse) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=timeouts(send="1s")) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        fields = HANDSHAKE if kind == "websocket" else ()
+        await client.send(request(proxy, "GET /r/a", *fields))
+        await client.head()
+        await take(client.reader)
+
+
+async def test_an_upstream_that_reads_steadily_from_a_websocket_gets_everything(
+    tmp_path: Path,
+) -> None:
+    taken = asyncio.Event()
+
+    async def converse(peer: Conversation) -> None:
+        await peer.request()
+        await peer.send(SWITCHED)
+        await take(peer.reader)
+        taken.set()
+
+    async with (
+        conversing(converse) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=timeouts(send="1s")) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        await client.send(request(proxy, "GET /r/a", *HANDSHAKE))
+        await client.head()
+        await client.send(bytes(2 * PACED))
+        await taken.wait()
+
+
+async def test_a_client_that_stops_reading_in_the_middle_is_left(tmp_path: Path) -> None:
+    left = asyncio.Event()
+
+    async def converse(peer: Conversation) -> None:
+        await peer.request()
+        try:
+            await peer.send(STREAM + bytes(64 * MIB))
+        except ConnectionError:
+            left.set()
+
+    async with (
+        conversing(converse) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=timeouts(send="1s")) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        await client.send(request(proxy))
+        await client.head()
+        await client.reader.readexactly(16 * MIB)
+        await left.wait()
+
+
 async def test_what_is_left_at_the_end_of_an_answer_is_watched_too(tmp_path: Path) -> None:
     """A transport that is told to close would wait for its peer forever."""
     loop = asyncio.get_running_loop()
@@ -273,7 +348,7 @@ async def test_what_is_left_at_the_end_of_an_answer_is_watched_too(tmp_path: Pat
     transport.write(b"x" * MIB)
     transport.close()
     gave_up = asyncio.Event()
-    watch = StallWatch(transport, 0.2, gave_up.set)
+    watch = StallWatch(transport, 0.2, handed=lambda: MIB, give_up=gave_up.set)
     watch.begin()
     await gave_up.wait()
     transport.abort()
