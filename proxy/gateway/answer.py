@@ -29,12 +29,13 @@ class ForwardedResponse(web.StreamResponse):
         cls, answer: UpstreamResponse, settings: Upstream, prefix: str, *, rejected: bool
     ) -> Self:
         """Raise `UpstreamUnreachable` for an answer that cannot be written as it is."""
-        if not sendable(answer.reason):
+        reason = answer.reason
+        if not sendable(reason):
             raise UpstreamUnreachable("the upstream sent a reason phrase with a control byte in it")
         headers = client_fields(answer, settings, prefix)
         if rejected:
             headers[ERROR_FIELD] = CredentialExhausted.slug
-        return cls(status=answer.status, reason=as_utf8(answer.reason), headers=headers)
+        return cls(status=answer.status, reason=as_utf8(reason), headers=headers)
 
     async def _prepare_headers(self) -> None:
         missing = [name for name in ADDED_FIELDS if name not in self.headers]
@@ -47,8 +48,9 @@ def client_fields(answer: UpstreamResponse, settings: Upstream, prefix: str) -> 
     """Return the fields that the client gets; `prefix` is what it writes for the base URL."""
     fields = response_fields(answer.headers, keep_cookies=settings.cookies == "pass")
     fields = with_local_locations(fields, settings.base_url, prefix)
-    injected = {rule.name for rule in settings.inject if isinstance(rule, Cookie)}
-    fields = with_local_cookies(fields, urlsplit(settings.base_url).path, prefix, injected)
+    if "Set-Cookie" in fields:
+        injected = {rule.name for rule in settings.inject if isinstance(rule, Cookie)}
+        fields = with_local_cookies(fields, urlsplit(settings.base_url).path, prefix, injected)
     if answer.status == 101:
         fields.update(HANDSHAKE)
         return fields

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cache
 
 from multidict import CIMultiDict, MultiMapping
 
@@ -62,7 +63,8 @@ NOT_ANSWERED = (  # beginnings; only we may set Sidekey-Error: it tells our answ
 READABLE_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "identity"})
 HOP = "Sidekey-Hop"
 SANDBOX = "sandbox; default-src 'none'"
-_CONTROLS = frozenset(map(chr, range(32))) - {"\t"} | {"\x7f"}
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # what aiohttp reads bytes as that are no UTF-8
 _MEDIA_TYPE = re.compile(r"[^\s/;]+/(?P<subtype>[^\s/;]+)")
 _ACTIVE_SUBTYPES = ("html", "xml", "xsl", "x-mixed-replace")  # endings: xhtml+xml, svg+xml
 PROTECTED = (  # a client that lists these in Connection must not make them vanish
@@ -85,21 +87,21 @@ def request_fields(
     would write other bytes. `Authorization`, `X-Api-Key` and cookies go unless they are kept: they
     were never meant for this API.
     """
-    dropped = HOP_BY_HOP | REWRITTEN | FROM_BROWSERS | ABOUT_THE_CLIENT | OVERRIDES
-    dropped |= _nominated(received)
-    if not keep_credentials:
-        dropped |= CREDENTIALS
-    if not keep_cookies:
-        dropped |= COOKIES
+    dropped = _dropped_from_requests(keep_credentials, keep_cookies)
     spelling: dict[str, str] = {}
     return CIMultiDict(
         (spelling.setdefault(name.lower(), name), value)
-        for name, value in received.items()
-        if folded(name) not in dropped
-        and not folded(name).startswith(NOT_FORWARDED)
-        and sendable(value)
-        and is_utf8(value)
+        for name, value in _end_to_end(received, dropped, NOT_FORWARDED)
+        if sendable(value) and is_utf8(value)
     )
+
+
+@cache
+def _dropped_from_requests(keep_credentials: bool, keep_cookies: bool) -> frozenset[str]:
+    dropped = HOP_BY_HOP | REWRITTEN | FROM_BROWSERS | ABOUT_THE_CLIENT | OVERRIDES
+    if not keep_credentials:
+        dropped |= CREDENTIALS
+    return dropped if keep_cookies else dropped | COOKIES
 
 
 def check_hops(received: MultiMapping[str], own: str) -> None:
@@ -141,16 +143,16 @@ def response_fields(received: MultiMapping[str], *, keep_cookies: bool) -> CIMul
     `Access-Control-Allow-Origin: *` would open answers that our credential bought to every page.
     Raises `UpstreamUnreachable` for a control byte, with which the answer could not be framed.
     """
-    if not all(map(sendable, received.values())):
+    if not sendable("".join(received.values())):
         raise UpstreamUnreachable("the upstream sent a header field with a control byte in it")
-    dropped = HOP_BY_HOP | FOR_THE_ORIGIN | _nominated(received)
-    if not keep_cookies:
-        dropped |= SETTING_COOKIES
-    return CIMultiDict(
-        (name, as_utf8(value))
-        for name, value in received.items()
-        if folded(name) not in dropped and not folded(name).startswith(NOT_ANSWERED)
-    )
+    passing = _end_to_end(received, _dropped_from_answers(keep_cookies), NOT_ANSWERED)
+    return CIMultiDict((name, as_utf8(value)) for name, value in passing)
+
+
+@cache
+def _dropped_from_answers(keep_cookies: bool) -> frozenset[str]:
+    dropped = HOP_BY_HOP | FOR_THE_ORIGIN
+    return dropped if keep_cookies else dropped | SETTING_COOKIES
 
 
 def with_protection(fields: CIMultiDict[str], status: int) -> CIMultiDict[str]:
@@ -182,8 +184,22 @@ def _may_be_active(fields: CIMultiDict[str], status: int) -> bool:
     return any(found is None or found["subtype"].endswith(_ACTIVE_SUBTYPES) for found in types)
 
 
+def _end_to_end(
+    received: MultiMapping[str], dropped: frozenset[str], beginnings: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    """Yield the fields that neither Connection nor `dropped` names, without those `beginnings`."""
+    nominated = _nominated(received)
+    for name, value in received.items():
+        known_as = folded(name)
+        if known_as in dropped or known_as in nominated or known_as.startswith(beginnings):
+            continue
+        yield name, value
+
+
 def _nominated(received: MultiMapping[str]) -> frozenset[str]:
     """Return the fields, folded, that Connection declares to be hop-by-hop."""
+    if "Connection" not in received:
+        return frozenset()
     return frozenset(map(folded, _listed(received, "Connection"))) - PROTECTED
 
 
@@ -199,12 +215,12 @@ def _all(received: MultiMapping[str], name: str) -> Iterable[str]:
 
 def sendable(value: str) -> bool:
     """Tell whether a value or reason phrase can be written: control bytes mis-frame a message."""
-    return _CONTROLS.isdisjoint(value)
+    return _CONTROL.search(value) is None
 
 
 def is_utf8(value: str) -> bool:
     """Tell whether a value was read from bytes that were UTF-8."""
-    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+    return value.isascii() or _SURROGATE.search(value) is None
 
 
 def as_utf8(value: str) -> str:

@@ -12,6 +12,7 @@ from proxy.gateway.target import check_path
 from proxy.notation import origin_of
 
 FIELDS = frozenset({"location", "content-location"})
+_MISREAD = re.compile(r"[\x00-\x20\x7f\\]")
 _REFERENCE = re.compile(  # RFC 3986 appendix B, without looking into what follows the path
     r"(?:(?P<scheme>[^:/?#]+):)?(?://(?P<authority>[^/?#]*))?(?P<path>[^?#]*)(?P<rest>.*)",
     re.DOTALL,
@@ -24,6 +25,8 @@ def with_local_locations(fields: CIMultiDict[str], base_url: str, prefix: str) -
     `prefix` is what the client writes in place of `base_url`: `/NAME`, or an empty text where a
     port or host name of its own stands for the upstream.
     """
+    if not any(name in fields for name in FIELDS):
+        return fields
     return CIMultiDict(
         (name, local_reference(value, base_url, prefix) if name.lower() in FIELDS else value)
         for name, value in fields.items()
@@ -36,7 +39,7 @@ def local_reference(reference: str, base_url: str, prefix: str) -> str:
     Everything else stays as it is: other origins, other schemes, paths outside of the base URL, and
     relative paths, which mean the same at the local route. Nobody follows them here.
     """
-    if any(c <= " " or c in "\\\x7f" for c in reference):
+    if _MISREAD.search(reference):
         return reference  # a browser would read another reference than the pattern
     parts = _REFERENCE.fullmatch(reference)
     base = urlsplit(base_url)
