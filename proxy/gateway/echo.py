@@ -67,7 +67,8 @@ class Echo:
         if self._where == "off":
             return text
         content = as_bytes(text)
-        return _blanked(content, self._redaction.spans(content)).decode(errors="surrogatepass")
+        spans = self._redaction.spans(content)
+        return _blanked(content, spans).decode(errors="surrogatepass") if spans else text
 
     def filters(self) -> tuple[Callable[[], EchoFilter], ...]:
         """Return what makes a filter for the content of each answer, if it is looked into."""
