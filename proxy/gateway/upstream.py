@@ -7,19 +7,19 @@ import contextlib
 import io
 import zlib
 from collections.abc import AsyncGenerator, Iterator
-from types import TracebackType
 from urllib.parse import urlsplit
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from proxy.config.models import Rejection, Timeouts, Upstream
+from proxy.config.models import Rejection, Upstream
 from proxy.connections import forward_proxy, open_session
 from proxy.credentials.exchange import why_unreachable
 from proxy.credentials.source import Source
 from proxy.errors import SidekeyError, UpstreamTimeout, UpstreamUnreachable
 from proxy.gateway.content import ClientContent, filtered
+from proxy.gateway.deadline import Deadline
 from proxy.gateway.echo import Echo
 from proxy.gateway.fields import READABLE_CODINGS
 from proxy.injection.request import OutgoingRequest
@@ -119,44 +119,6 @@ def _inflated(content: bytes, headers: CIMultiDictProxy[str]) -> bytes:
     return b""
 
 
-class Deadline:
-    """The time that the upstream has for each piece of a request, and then for its answer's head.
-
-    aiohttp's own timeout waits for ever for one who takes no content, begins anew with every byte
-    and ends with an interim answer (103). While the client is to send more, this one rests.
-    """
-
-    def __init__(self, timeouts: Timeouts) -> None:
-        self._connect = timeouts.connect.total_seconds()
-        self._read = timeouts.read.total_seconds()
-        self._timeout = asyncio.timeout(self._connect + self._read)
-        self._is_met = False
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._is_met = True
-        await self._timeout.__aexit__(kind, error, trace)
-
-    def run(self) -> None:
-        """It is the upstream's turn."""
-        self._reschedule(asyncio.get_running_loop().time() + self._read)
-
-    def rest(self) -> None:
-        """It is the client's turn."""
-        self._reschedule(None)
-
-    def _reschedule(self, when: float | None) -> None:
-        if not (self._is_met or self._timeout.expired()):
-            self._timeout.reschedule(when)
-
-
 class UpstreamConnections:
     """Sends requests to the upstream `name`, and to no other origin."""
 
@@ -166,6 +128,8 @@ class UpstreamConnections:
         self.source = source
         self.base_path = urlsplit(settings.base_url).path
         self._echo = Echo(settings.redact, source.redaction)
+        self._connect = settings.timeouts.connect.total_seconds()
+        self._read = settings.timeouts.read.total_seconds()
         self._origin = origin_of(settings.base_url)
         self._proxy = forward_proxy(self._origin)  # reads the whole environment: once is enough
         self._session: aiohttp.ClientSession | None = None
@@ -178,7 +142,7 @@ class UpstreamConnections:
         """
         headers = request.headers.copy()
         self._echo.prepare(headers)
-        deadline = Deadline(self.settings.timeouts)
+        deadline = Deadline(self._connect, self._read)
         sending = _sending(request, content, headers, deadline)
         with _upstream_errors(content):
             async with deadline:
@@ -204,12 +168,9 @@ class UpstreamConnections:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            timeouts = self.settings.timeouts
             self._session = open_session(
-                aiohttp.ClientTimeout(
-                    total=None,
-                    connect=timeouts.connect.total_seconds(),  # the resolver's time included
-                    sock_read=timeouts.read.total_seconds(),
+                aiohttp.ClientTimeout(  # `connect` includes the resolver's time
+                    total=None, connect=self._connect, sock_read=self._read
                 )
             )
         return self._session
