@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import stat
 from datetime import timedelta
 
@@ -130,17 +129,6 @@ async def test_the_curl_line_for_a_unix_socket_works_too(home: Home) -> None:
             line = (await proxy.err.shows(r"try: +(curl .+?)\r?$"))[1]
             answer = await home.shell(line)
     assert answer.out.startswith("HTTP/1.1 403"), answer
-
-
-async def test_a_taken_port_is_an_error_in_words(home: Home) -> None:
-    home.configure(NOWHERE.format(beginning=""))
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
-        ended = await home.run("run", "--port", str(port))
-    assert ended.code == 1
-    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.err
-    assert "--port 0" in ended.err
-    assert "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])

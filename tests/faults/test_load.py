@@ -22,7 +22,6 @@ from loaded import MIB, SCALE, Loaded, as_many_files_as_allowed, clients, loaded
 from raw_client import RawClient, message, raw_client
 from raw_upstream import Conversation
 
-case = pytest.mark.case
 SLOWHTTPTEST = shutil.which("slowhttptest")
 SHORT = "timeouts: {head: 1s, content: 1s, send: 1s, idle: 1m}"
 LONG = "timeouts: {head: 5m, content: 5m, send: 5m, idle: 5m}"
@@ -49,7 +48,7 @@ async def drip(client: RawClient, piece: bytes) -> None:
             await asyncio.sleep(0.1)
 
 
-@case("D01")
+@pytest.mark.case("D01")
 async def test_clients_that_never_finish_their_head_are_left(tmp_path: Path) -> None:
     count = scaled(200, 1_000)
     async with loaded(tmp_path, listen=SHORT) as proxy:
@@ -65,7 +64,7 @@ async def test_clients_that_never_finish_their_head_are_left(tmp_path: Path) -> 
         assert proxy.asked("/slow") == []
 
 
-@case("D02")
+@pytest.mark.case("D02")
 @pytest.mark.parametrize("framing", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
 async def test_clients_that_send_their_content_slowly_are_left(
     tmp_path: Path, framing: str
@@ -102,7 +101,7 @@ def deaf(proxy: Loaded) -> socket.socket:
     return sock
 
 
-@case("D03")
+@pytest.mark.case("D03")
 async def test_clients_that_read_nothing_are_left(tmp_path: Path) -> None:
     count = scaled(20, 100)
     async with loaded(tmp_path, pour, listen=SHORT) as proxy:
@@ -140,7 +139,7 @@ async def standing(process: asyncio.subprocess.Process) -> int:
     return int((await process.stdout.readline()).split()[1])
 
 
-@case("D04")
+@pytest.mark.case("D04")
 @pytest.mark.parametrize(("limit", "by_default"), [(12_000, 1_000), (None, 2_500)])
 async def test_idle_connections_cost_little_and_make_room(
     tmp_path: Path, many_files: int, limit: int | None, by_default: int
@@ -159,7 +158,7 @@ async def test_idle_connections_cost_little_and_make_room(
             assert proxy.memory - before < 120 * MIB * count / 10_000 + 4 * MIB
 
 
-@case("D05")
+@pytest.mark.case("D05")
 async def test_connections_without_a_byte_leave_nothing_behind(tmp_path: Path) -> None:
     rounds = scaled(5, 50)
     async with loaded(tmp_path, listen=SHORT) as proxy:
@@ -173,7 +172,7 @@ async def test_connections_without_a_byte_leave_nothing_behind(tmp_path: Path) -
         assert proxy.memory - before < 16 * MIB
 
 
-@case("D06")
+@pytest.mark.case("D06")
 async def test_a_proxy_without_file_descriptors_waits_and_serves_again(tmp_path: Path) -> None:
     """asyncio looks again once a second, and says so each time; it does not run hot."""
     complaint = "out of system resource"
@@ -201,7 +200,7 @@ async def hang(peer: Conversation) -> None:
         await peer.request()
 
 
-@case("D08")
+@pytest.mark.case("D08")
 async def test_a_flood_of_pipelined_requests_is_not_read_beyond_a_bound(tmp_path: Path) -> None:
     """64 MiB never fit in between while the first one waits for its answer."""
     async with loaded(tmp_path, hang) as proxy, proxy.serving_others():
@@ -225,7 +224,7 @@ async def taken(sock: socket.socket, flood: bytes) -> int:
     return sent
 
 
-@case("D09")
+@pytest.mark.case("D09")
 async def test_content_in_chunks_of_one_byte_costs_in_proportion(tmp_path: Path) -> None:
     size = scaled(MIB // 2, 4 * MIB, 16 * MIB)
     async with loaded(tmp_path) as proxy:
@@ -252,7 +251,7 @@ async def upload_bytewise(proxy: Loaded, size: int) -> None:
         assert (await client.answer()).status == 200
 
 
-@case("D10")
+@pytest.mark.case("D10")
 async def test_a_flood_of_refusals_does_not_fill_the_log(tmp_path: Path) -> None:
     count = scaled(500, 5_000)
     async with loaded(tmp_path) as proxy:
@@ -270,7 +269,7 @@ async def test_a_flood_of_refusals_does_not_fill_the_log(tmp_path: Path) -> None
     assert "evil-" not in log
 
 
-@case("D12")
+@pytest.mark.case("D12")
 async def test_the_rate_is_exact_for_requests_that_come_at_once(tmp_path: Path) -> None:
     async with loaded(tmp_path, more="limits: {rate: 10/h, burst: 10}") as proxy:
         answers = await asyncio.gather(*(proxy.ask("GET /r/b") for _ in range(50)))

@@ -19,7 +19,6 @@ from proxying import BEGINNING, Sidekey, sidekey
 from raw_client import RawAnswer, RawClient, ask, raw_client
 from raw_upstream import Conversation, RawRequest, answering, json_response
 
-case = pytest.mark.case
 STREAMS = 50
 BLOCK = b"x" * 1000
 KINDS = {  # heads of answers that are never sent as a whole, by what tells where they end
@@ -27,11 +26,6 @@ KINDS = {  # heads of answers that are never sent as a whole, by what tells wher
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
 }
 NOWHERE = keyed("http://127.0.0.1:9").replace("\n", "\n  ")
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path)
 
 
 class Streams:
@@ -69,7 +63,7 @@ async def outcome(client: RawClient) -> tuple[int, bool]:
     return len(answer.content), answer.ended
 
 
-@case("O01")
+@pytest.mark.case("O01")
 @pytest.mark.parametrize(("kind", "version"), [("length", 1.1), ("chunks", 1.1), ("chunks", 1.0)])
 async def test_streams_have_time_to_end_and_the_others_are_cut_visibly(
     tmp_path: Path, kind: str, version: float
@@ -93,7 +87,7 @@ async def test_streams_have_time_to_end_and_the_others_are_cut_visibly(
     assert "Traceback" not in ended.err
 
 
-@case("O02")
+@pytest.mark.case("O02")
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 async def test_the_second_signal_ends_it_at_once(tmp_path: Path, by: signal.Signals) -> None:
     """What is still under way is cut, and nothing says that it stopped in order."""
@@ -115,7 +109,7 @@ def accepts(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
-@case("O06")
+@pytest.mark.case("O06")
 async def test_a_taken_port_is_an_error_in_words(home: Home) -> None:
     home.configure(f"upstreams:\n  {NOWHERE}\n")
     with socket.create_server(("127.0.0.1", 0)) as sock:
@@ -127,7 +121,7 @@ async def test_a_taken_port_is_an_error_in_words(home: Home) -> None:
     assert "Traceback" not in ended.err
 
 
-@case("O06")
+@pytest.mark.case("O06")
 async def test_an_address_that_this_machine_lacks_is_an_error_in_words(home: Home) -> None:
     """So is any IPv6 address where IPv6 is switched off."""
     clients_section = "clients: {keys: made-up-client-key}"
@@ -138,7 +132,7 @@ async def test_an_address_that_this_machine_lacks_is_an_error_in_words(home: Hom
     assert "Traceback" not in ended.err
 
 
-@case("O06")
+@pytest.mark.case("O06")
 async def test_a_port_below_1024_is_an_error_in_words(home: Home) -> None:
     home.configure(f"upstreams:\n  {NOWHERE}\n")
     port = free_port_below_1024()
@@ -162,7 +156,7 @@ async def pages(proxy: Sidekey, *fields: str) -> list[tuple[int, bool]]:
     return [(answer.status, b'"r"' in answer.content) for answer in answers]
 
 
-@case("O07")
+@pytest.mark.case("O07")
 async def test_strangers_learn_only_that_the_proxy_lives(tmp_path: Path) -> None:
     key = "made-up-client-key"
     async with (
@@ -176,7 +170,7 @@ async def test_strangers_learn_only_that_the_proxy_lives(tmp_path: Path) -> None
         assert await pages(proxy, shown) == [(200, False), (200, True), (200, True)]
 
 
-@case("O07")
+@pytest.mark.case("O07")
 async def test_a_proxy_that_lives_is_not_ready_while_nobody_has_signed_in(tmp_path: Path) -> None:
     app = "m: {preset: misskey, base_url: 'http://127.0.0.1:9'}"
     async with sidekey(tmp_path, app) as proxy:
@@ -186,7 +180,7 @@ async def test_a_proxy_that_lives_is_not_ready_while_nobody_has_signed_in(tmp_pa
     assert ready.json()["upstreams"] == {"m": "login-required"}
 
 
-@case("O08")
+@pytest.mark.case("O08")
 async def test_a_token_that_expired_while_the_proxy_stood_still_is_renewed(home: Home) -> None:
     """As after a laptop's sleep: what counts is the time of day, not how long the process ran."""
     lifetime = 3  # seconds

@@ -13,7 +13,7 @@ from clocks import Clock
 from gateway_samples import keyed
 from proxying import Sidekey, sidekey
 from raw_client import RawClient, message, raw_client
-from raw_upstream import OK, Conversation, RawUpstream, answering, conversing
+from raw_upstream import OK, Conversation, answering, conversing
 from websocket_samples import HANDSHAKE, SWITCHED
 
 from proxy.events import ConnectionsExhausted, Event
@@ -167,32 +167,3 @@ async def test_100_pipelined_requests_get_100_answers_in_order(tmp_path: Path) -
         answers = [await client.answer() for _ in range(100)]
     assert [answer.content for answer in answers] == [b"%02d" % number for number in range(100)]
     assert [asked.target for asked in upstream.requests] == [f"/{n:02}" for n in range(100)]
-
-
-async def test_a_flood_of_pipelined_requests_is_not_read_beyond_a_bound(tmp_path: Path) -> None:
-    """64 MiB of requests never fit in between, while the first one waits for its answer."""
-
-    async def converse(peer: Conversation) -> None:
-        await peer.request()
-        await asyncio.Event().wait()
-
-    async with conversing(converse) as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
-        assert await taken(upstream, proxy) < 32 * 2**20
-
-
-async def taken(upstream: RawUpstream, proxy: Sidekey) -> int:
-    """Return how many bytes of requests go into a connection until it takes no more."""
-    with contextlib.closing(socket.create_connection(("127.0.0.1", proxy.port))) as sock:
-        sock.sendall(request(proxy))
-        while upstream.connections == 0:  # noqa: ASYNC110  the upstream tells nobody
-            await asyncio.sleep(0.01)
-        sock.setblocking(False)
-        flood = request(proxy) * 1000
-        sent, before = 0, -1
-        while sent != before and sent < 64 * 2**20:
-            before = sent
-            with contextlib.suppress(BlockingIOError):
-                while sent < 64 * 2**20:
-                    sent += sock.send(flood)
-            await asyncio.sleep(0.3)
-        return sent

@@ -24,7 +24,7 @@ from raw_upstream import OK, response
 from proxy.events import RequestRefused
 
 pytestmark = [NEEDS_CHROMIUM, ON_TCP, pytest.mark.asyncio(loop_scope="module")]
-case = pytest.mark.case
+
 EVIL = "evil.test"
 PLACES = ["127.0.0.1", EVIL]
 PATHS = ["/r/a", "/_sidekey/status"]
@@ -81,7 +81,7 @@ OPAQUE = """url => new Promise(done => {
 })"""
 JSON = "{method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{}'}"
 TRIES = [
-    pytest.param(f"url => fetch(url).then({READ})", id="fetch", marks=case("B14")),
+    pytest.param(f"url => fetch(url).then({READ})", id="fetch", marks=pytest.mark.case("B14")),
     pytest.param(
         f"url => fetch(url, {{credentials: 'include'}}).then({READ})", id="fetch with cookies"
     ),
@@ -92,29 +92,33 @@ TRIES = [
     pytest.param(
         f"url => fetch(url, {{method: 'POST', body: 'a=b'}}).then({READ})",
         id="fetch that posts text",
-        marks=case("B11"),
+        marks=pytest.mark.case("B11"),
     ),
     pytest.param(
-        f"url => fetch(url, {JSON}).then({READ})", id="fetch that posts JSON", marks=case("B16")
+        f"url => fetch(url, {JSON}).then({READ})",
+        id="fetch that posts JSON",
+        marks=pytest.mark.case("B16"),
     ),
     pytest.param(
         f"url => fetch(url, {{method: 'DELETE'}}).then({READ})",
         id="fetch that deletes",
-        marks=case("B16"),
+        marks=pytest.mark.case("B16"),
     ),
-    pytest.param("url => navigator.sendBeacon(url, 'a=b') && ''", id="beacon", marks=case("B11")),
-    pytest.param(OPAQUE, id="fetch of an opaque origin", marks=case("B13")),
-    pytest.param(ELEMENT % "img", id="image", marks=case("B12")),
+    pytest.param(
+        "url => navigator.sendBeacon(url, 'a=b') && ''", id="beacon", marks=pytest.mark.case("B11")
+    ),
+    pytest.param(OPAQUE, id="fetch of an opaque origin", marks=pytest.mark.case("B13")),
+    pytest.param(ELEMENT % "img", id="image", marks=pytest.mark.case("B12")),
     pytest.param(ELEMENT % "script", id="script"),
     pytest.param(ELEMENT % "link", id="style sheet"),
     pytest.param(FRAME, id="frame"),
     pytest.param(EVENTS, id="event source"),
-    pytest.param(WEBSOCKET, id="websocket", marks=case("W01")),
+    pytest.param(WEBSOCKET, id="websocket", marks=pytest.mark.case("W01")),
     pytest.param(WINDOW, id="window"),
 ]
 LEAVING = [
-    pytest.param(FORM, id="form post", marks=case("B11")),
-    pytest.param(LINK, id="link", marks=case("B15")),
+    pytest.param(FORM, id="form post", marks=pytest.mark.case("B11")),
+    pytest.param(LINK, id="link", marks=pytest.mark.case("B15")),
 ]
 
 
@@ -208,7 +212,7 @@ REBOUND = [
 ]
 
 
-@case("B18")
+@pytest.mark.case("B18")
 @pytest.mark.parametrize("script", REBOUND)
 async def test_a_page_whose_name_was_rebound_to_us_is_refused(
     page: Any, attack: Attack, script: str
@@ -228,7 +232,7 @@ async def test_a_page_whose_name_was_rebound_to_us_is_refused(
             assert hostile.arrived == []
 
 
-@case("B15")
+@pytest.mark.case("B15")
 @pytest.mark.parametrize("wanted", [False, True])
 async def test_the_address_bar_opens_an_upstream_only_where_that_is_wanted(
     page: Any, attack: Attack, wanted: bool
@@ -253,7 +257,7 @@ async def test_a_page_of_our_own_may_read_and_call(page: Any, attack: Attack) ->
         ]
 
 
-@case("B16", "B17")
+@pytest.mark.case("B16", "B17")
 async def test_only_a_page_of_an_allowed_origin_may_call_and_read(
     page: Any, neighbour: int, attack: Attack
 ) -> None:
@@ -286,7 +290,7 @@ ACTIVE = {
 }
 
 
-@case("B25")
+@pytest.mark.case("B25")
 @pytest.mark.parametrize("media_type", ACTIVE)
 async def test_active_content_of_an_upstream_does_nothing(
     page: Any, attack: Attack, media_type: str
