@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import parse_qsl, quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from injection_samples import PLAIN, TOKEN, request, rule
 
@@ -64,7 +64,6 @@ def _raw(name: str, value: str, encoded: str, with_value: bool) -> str:
     return f"{raw_name}={quote(value)}" if with_value else raw_name
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(_PAIRS, max_size=6))
 def test_the_upstream_reads_every_other_pair_as_before_and_ours_exactly_once(
     pairs: list[tuple[str, str, str, bool]],
