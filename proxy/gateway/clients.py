@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from multidict import CIMultiDictProxy
 
 from proxy.config import models
 from proxy.credentials.secret import Secret
-from proxy.errors import ClientHeaderRequired, ClientKeyRequired, SidekeyError
+from proxy.errors import ClientHeaderRequired, ClientKeyRequired, SidekeyError, TooManyRequests
 from proxy.gateway.content import ClientContent, gathered
-from proxy.injection import Body, Injector, OutgoingRequest, client_values
+from proxy.injection import Body, Injector, OutgoingRequest, client_values, content_limit
 
 PEEK = 64 * 1024  # bytes of multipart content within which a phantom key has to stand
+ROOM = 16 * 2**20  # bytes of content that all strangers together may keep waiting
 
 
 class Clients:
     """Compares what clients show with what the configuration asks for, in constant time."""
 
     def __init__(self, settings: models.Clients | None) -> None:
+        self._taken = 0
         self.change(settings)
 
     def change(self, settings: models.Clients | None) -> None:
@@ -65,31 +68,45 @@ class Clients:
 
     def key_may_follow(self, received: OutgoingRequest, rules: Sequence[Injector]) -> bool:
         """Tell whether a phantom key may stand in the content."""
-        in_content = any(isinstance(rule, Body) for rule in rules)
-        return bool(self._keys) and received.has_content and in_content
+        return bool(self._keys) and any(
+            isinstance(rule, Body) and rule.may_replace(received) for rule in rules
+        )
 
     async def check_content(
         self, received: OutgoingRequest, rules: Sequence[Injector], content: ClientContent
     ) -> OutgoingRequest:
         """Return the request, with the content that was read to find a phantom key in it.
 
-        Raises `ClientKeyRequired` if there is none. Nothing has gone to the upstream before.
+        Raises `ClientKeyRequired` if there is none, and `TooManyRequests` where strangers fill the
+        memory that there is for them. Nothing has gone to the upstream before.
         """
-        received = await gathered(received, rules, content)
-        if received.content is not None:
-            if self.has_key(client_values(received, rules)):
-                return received
+        limit = content_limit(received, rules)
+        with self._room(min(content.length or limit or PEEK, limit or PEEK)):
+            if limit is not None:
+                received = await gathered(received, rules, content)
+                if self.has_key(client_values(received, rules)):
+                    return received
+                raise self.refusal()
+            async for beginning in content.beginnings(PEEK):
+                if self.has_key(client_values(replace(received, content=beginning), rules)):
+                    return received
             raise self.refusal()
-        async for beginning in content.beginnings(PEEK):
-            if self.has_key(client_values(replace(received, content=beginning), rules)):
-                return received
-        raise self.refusal()
+
+    @contextmanager
+    def _room(self, size: int) -> Iterator[None]:
+        """Take `size` bytes of the memory for content of strangers while the block runs."""
+        if self._taken + size > ROOM:
+            raise TooManyRequests(
+                "too much content is waiting that nobody has shown a key for", retry_after=1.0
+            )
+        self._taken += size
+        try:
+            yield
+        finally:
+            self._taken -= size
 
     def refusal(self) -> SidekeyError:
         """Return the error for a client that has shown nothing."""
         if self._keys:
             return ClientKeyRequired("clients have to show one of their keys")
         return ClientHeaderRequired("clients have to show who they are")
-
-
-ANYBODY = Clients(None)

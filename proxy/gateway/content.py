@@ -70,11 +70,11 @@ class ClientContent:
     async def beginnings(self, limit: int) -> AsyncIterator[bytes]:
         """Yield longer and longer beginnings of the content, each twice as long, up to `limit`.
 
-        All of it is kept for `stream`, so `limit` has to stay well below `REPLAY_LIMIT`.
+        All of it is kept for `stream`, whatever its size.
         """
         shown = 0
         async for chunk in self._rest():
-            self._keep(chunk)
+            self._kept += chunk
             if len(self._kept) >= min(2 * shown, limit):
                 shown = len(self._kept)
                 yield bytes(self._kept)

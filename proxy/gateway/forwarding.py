@@ -85,15 +85,15 @@ class Forwarding:
         self, request: web.BaseRequest, target: Target, request_id: str, caller: Caller
     ) -> web.StreamResponse:
         begun = time.monotonic()
-        check_path(target.path, self._settings.encoded_slashes)
-        check_hops(request.headers, PROCESS)
-        check_handshake(request)
         content = ClientContent(request, self._patience, self._limits.content)
         received = self._preparation.received(request, target, content)
         rules = self._settings.inject
         shown = self._clients.key_in_head(received, rules)
         if not (caller.known or shown or self._clients.key_may_follow(received, rules)):
             raise self._clients.refusal()
+        check_path(target.path, self._settings.encoded_slashes)
+        check_hops(request.headers, PROCESS)
+        check_handshake(request)
         local = self._access.local_answer(request.method, received.full_path)
         if local is None:
             self._access.check(request.method, received.full_path)

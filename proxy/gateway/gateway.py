@@ -11,6 +11,7 @@ from aiohttp import web
 from proxy.credentials.redaction import Redaction
 from proxy.errors import (
     BadTarget,
+    ClientKeyRequired,
     CrossSiteRefused,
     MethodNotAllowed,
     SidekeyError,
@@ -122,7 +123,8 @@ class Gateway:
     def _refuse(
         self, request: web.BaseRequest, error: SidekeyError, name: str | None, request_id: str
     ) -> web.Response:
-        error.upstream = name if name in self._forwardings else None
+        if name in self._forwardings and not isinstance(error, ClientKeyRequired):
+            error.upstream = name  # a stranger learns no names
         error.with_traceback(None)  # a source raises one error again and again: it would keep all
         self._observe(
             RequestRefused(

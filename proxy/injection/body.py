@@ -53,6 +53,11 @@ class Body(Injector):
             return urlencoded.values(request.content.decode("latin-1"), self.name)
         return member(request.content, self.name) if _is_json(request.media_type) else []
 
+    def may_replace(self, request: OutgoingRequest) -> bool:
+        """Tell whether the content of `request` could hold the client's own value."""
+        kinds = request.media_type in (FORM, MULTIPART) or _is_json(request.media_type)
+        return kinds and request.has_content and self.fits(request) and self.covers(request)
+
     def needs_content(self, request: OutgoingRequest) -> int | None:
         """Return how many bytes must be at hand for `apply`; `None` if none, or it can stream."""
         if not (request.has_content and self.fits(request) and self.covers(request)):

@@ -40,11 +40,11 @@ def member(content: bytes, name: str) -> list[str]:
     try:
         raw = _SCAN.decode(content.removeprefix(_BOM.encode())).get(name, msgspec.Raw(b"null"))
         value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return []
     if value is None:
         return []
-    return [value if isinstance(value, str) else bytes(raw).decode()]
+    return [value if isinstance(value, str) else bytes(raw).decode(errors="replace")]
 
 
 def _spliced(text: str, name: str, value: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from gateway_samples import BEARER, KEY, keyed
 from proxying import BEGINNING, sidekey
-from raw_client import RawAnswer, ask, check_problem, chunked
+from raw_client import RawAnswer, ask, check_problem, chunked, raw_client
 from raw_upstream import RawUpstream, answering, response
 
 from proxy.errors import ListenError
@@ -118,6 +119,9 @@ async def test_a_phantom_key_is_found_in_parts_that_come_in_drips(tmp_path: Path
     [
         (JSON, b'{"i": "phantom-key-of-the-agenT"}'),
         (JSON, b'{"i": 5}'),
+        (JSON, b'{"i": "\xff"}'),
+        (JSON, b'{"\xff": 1}'),
+        (FORM, b"i=&" * 50_000 + b"i=phantom-key-of-the-agent"),
         (JSON, b'{"x": {"i": "phantom-key-of-the-agent"}}'),
         (JSON, b"nonsense"),
         (FORM, b"x=phantom-key-of-the-agent"),
@@ -132,7 +136,8 @@ async def test_content_without_a_key_in_its_place_never_reaches_the_upstream(
     answer, upstream = await answered(
         tmp_path, KEYS, "{in: body, name: i}", "POST /r/a", kind, content=content
     )
-    check_problem(answer, 401, "client-key-required")
+    assert (answer.status, answer.field("Sidekey-Error")) == (401, ["client-key-required"])
+    assert "upstream" not in answer.json()
     assert upstream.connections == 0
 
 
@@ -150,6 +155,45 @@ async def test_content_is_invited_only_where_it_may_go(
     answer, upstream = await answered(tmp_path, KEYS, rule, line, *fields, more=more)
     assert answer.status == status
     assert upstream.connections == 0
+
+
+async def test_a_key_in_content_counts_only_where_a_rule_replaces_it(tmp_path: Path) -> None:
+    """Elsewhere it would go to the upstream as it stands."""
+    rules = "[{in: header, name: X-Key}, {in: body, name: i, paths: [/api/**]}]"
+    content = json.dumps({"i": PHANTOM}).encode()
+    for line in ("POST /r/other", "GET /r/api/x"):
+        answer, upstream = await answered(tmp_path, KEYS, rules, line, JSON, content=content)
+        assert answer.status == 401
+        assert upstream.connections == 0
+
+
+async def test_parts_that_come_at_once_arrive_whole(tmp_path: Path) -> None:
+    """A reading may bring more than what is kept for a replay."""
+    content = part("i", PHANTOM) + part("file", "x" * 2_000_000) + b"--x--\r\n"
+    rule = "{in: body, name: i}"
+    for fields in ([PARTS], [PARTS, "Transfer-Encoding: chunked"]):
+        sent = chunked(content) if len(fields) > 1 else content
+        answer, upstream = await answered(tmp_path, KEYS, rule, "POST /r/a", *fields, content=sent)
+        assert answer.status == 200
+        assert len(upstream.last.content) >= 2_000_000
+
+
+async def test_strangers_share_a_bounded_memory_and_others_go_on(tmp_path: Path) -> None:
+    more = "inject: {in: body, name: i}"
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more=more), beginning=KEYS) as proxy,
+        AsyncExitStack() as stack,
+    ):
+        host = f"Host: localhost:{proxy.port}"
+        head = f"POST /r/a HTTP/1.1\r\n{host}\r\n{JSON}\r\nContent-Length: 1000000\r\n\r\n"
+        for _ in range(20):
+            stranger = await stack.enter_async_context(raw_client(proxy.port))
+            await stranger.send(head.encode() + b"{")
+        refused = await stranger.answer()
+        known = await ask(proxy, "POST /r/a", JSON, f"Authorization: {PHANTOM}", content=b"{}")
+    check_problem(refused, 503, "too-many-requests")
+    assert known.status == 200
 
 
 async def test_a_policy_for_a_clients_own_credential_does_not_mean_phantom_keys(
