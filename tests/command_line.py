@@ -104,6 +104,11 @@ class Started:
         return int(found[1]) * 1024
 
     @property
+    def limits(self) -> str:
+        """The process's resource limits, as Linux lists them."""
+        return Path(f"/proc/{self.process.pid}/limits").read_text()
+
+    @property
     def argv(self) -> str:
         return Path(f"/proc/{self.process.pid}/cmdline").read_bytes().decode()
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from proxy.config import load
 from proxy.errors import ConfigError
 
+pytestmark = pytest.mark.case("K08")
 WORD_TEXT = """
 upstreams listen store a b type api_key keys provider preset misskey misskey-token token client_id
 fujitsu-portal-legacy base_url https://a.example inject in header name reject_on 2026-01-01 401
@@ -80,7 +81,6 @@ HOSTILE = {
 }
 
 
-@pytest.mark.case("K08")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_yaml_is_refused_in_a_line_before_it_does_anything(
     name, issues, tmp_path, monkeypatch
@@ -93,7 +93,6 @@ def test_hostile_yaml_is_refused_in_a_line_before_it_does_anything(
     assert [path.name for path in tmp_path.iterdir()] == ["sidekey.yaml"]
 
 
-@pytest.mark.case("K08")
 def test_of_a_file_of_100_mb_only_the_first_is_read(tmp_path):
     file = tmp_path / "sidekey.yaml"
     with file.open("wb") as content:
