@@ -1,17 +1,17 @@
-"""Counts cases of `case_list` by group, for the end of pytest's output."""
+"""Counts cases of `case_list` and their tests by group, for the end of pytest's output."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from case_list import CASES, SIZES
 
-Outcomes = Mapping[str, set[str]]  # by id, what pytest said of the tests that claim it
+Report = tuple[str, Sequence[str]]  # what pytest said of one test, and the ids that it claims
 
 
-def outcomes(reports: Iterable[tuple[str, Iterable[str]]]) -> Outcomes:
-    """Return the outcomes by id, of pairs of one outcome and the ids that a test claims."""
+def outcomes(reports: Sequence[Report]) -> dict[str, set[str]]:
+    """Return by id what pytest said of the tests that claim it."""
     found: dict[str, set[str]] = defaultdict(set)
     for outcome, ids in reports:
         for case in ids:
@@ -19,18 +19,19 @@ def outcomes(reports: Iterable[tuple[str, Iterable[str]]]) -> Outcomes:
     return found
 
 
-def passed(found: Outcomes, case: str) -> bool:
-    """Tell whether every test of `case` ran and passed, and there was one."""
-    return found.get(case) == {"passed"}
+def summary(reports: Sequence[Report]) -> tuple[str, str]:
+    """Return a line that counts cases, and which did not pass, and a line that counts tests.
 
-
-def summary(found: Outcomes) -> str:
-    """Return the line that tells the count by group, and which cases did not pass."""
-    counts = {
-        group: sum(passed(found, case) for case in CASES if case.startswith(group))
-        for group in SIZES
-    }
+    A case has passed if there is a test of it, and every one ran and passed: none was skipped.
+    """
+    found = outcomes(reports)
+    passed = [case for case in CASES if found.get(case) == {"passed"}]
+    counts = Counter(case[0] for case in passed)
     by_group = ", ".join(f"{group} {counts[group]} of {size}" for group, size in SIZES.items())
-    bad = [case for case in CASES if case in found and not passed(found, case)]
+    bad = [case for case in CASES if case in found and case not in passed]
     verdict = f"not passed: {', '.join(bad)}" if bad else "all passed"
-    return f"{by_group}; {sum(counts.values())} of {len(CASES)} cases, {verdict}"
+    tests = Counter(group for _, ids in reports for group in {case[0] for case in ids})
+    return (
+        f"{by_group}; {len(passed)} of {len(CASES)} cases, {verdict}",
+        f"tests: {', '.join(f'{group} {tests[group]}' for group in SIZES)}",
+    )

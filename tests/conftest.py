@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from canaries import leaks
-from case_summary import outcomes, summary
+from case_summary import summary
 from clocks import Clock
 from command_line import Home
 from hypothesis import HealthCheck, settings
@@ -72,12 +72,13 @@ def pytest_runtest_makereport(
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Count the hostile cases by group, if any ran."""
-    found = outcomes(
+    reports = [
         (outcome, [value for key, value in report.user_properties if key == CASE])
         for outcome in ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
         for report in terminalreporter.getreports(outcome)
         if isinstance(report, pytest.TestReport)
-    )
-    if found:
+    ]
+    if any(ids for _, ids in reports):
         terminalreporter.section("hostile and faulty cases")
-        terminalreporter.write_line(summary(found))
+        for line in summary(reports):
+            terminalreporter.write_line(line)

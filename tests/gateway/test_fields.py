@@ -82,7 +82,6 @@ def test_a_304_leaves_the_rules_of_what_is_stored_alone() -> None:
     assert with_protection(CIMultiDict(), 200)["Cache-Control"] == "no-store"
 
 
-@pytest.mark.case("X16")
 def test_only_ones_own_id_makes_a_loop() -> None:
     check_hops(CIMultiDict({"Sidekey-Hop": "other, another"}), "own")
     with pytest.raises(LoopDetected):

@@ -19,7 +19,6 @@ from proxy.gateway.location import local_reference, with_local_locations
 BASE = "https://up.example/base"
 
 
-@pytest.mark.case("R02")
 @pytest.mark.parametrize(
     ("reference", "local"),
     [
@@ -43,7 +42,6 @@ def test_an_address_below_the_base_url_becomes_one_of_the_route(reference: str, 
         assert local_reference(reference, BASE, "") == (own if own[:1] == "/" else f"/{own}")
 
 
-@pytest.mark.case("R03")
 @pytest.mark.parametrize(
     "reference",
     [
@@ -114,7 +112,6 @@ def test_only_location_and_content_location_change_and_the_order_stays() -> None
     assert list(local.items()) == [fields[0], ("LOCATION", "/r/a"), *fields[2:]]
 
 
-@pytest.mark.case("R02")
 @pytest.mark.parametrize(
     ("target", "host", "expected"),
     [("/r/a?b=c", None, "/r/next"), ("/a", "r.localhost", "/next"), ("/r", None, "/r/next")],

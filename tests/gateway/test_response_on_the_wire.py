@@ -110,7 +110,6 @@ FOR_THE_ORIGIN = [
 ]
 
 
-@pytest.mark.case("B17", "B25")
 async def test_fields_that_open_answers_to_pages_or_hold_for_the_whole_origin_are_dropped(
     tmp_path: Path,
 ) -> None:
@@ -134,7 +133,6 @@ async def test_what_the_upstream_says_about_caches_holds(tmp_path: Path, field: 
     assert b"no-store" not in protected(sent)
 
 
-@pytest.mark.case("B25")
 @pytest.mark.parametrize("own", [(), ("Content-Security-Policy: script-src 'self'",)])
 @pytest.mark.parametrize(
     "type_",
