@@ -43,7 +43,7 @@ THROUGH_A_PROXY = (
     "X-Real-IP",
 )
 ROOT = 0
-_HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?")
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _UCRED = struct.Struct("3i")  # pid, uid, gid (Linux, unix(7))
 
 
@@ -159,10 +159,10 @@ def check_host(headers: CIMultiDictProxy[str], listener: Listener) -> str:
     fields = headers.getall("Host", [])
     if len(fields) != 1:
         raise BadMessage("the request must have exactly one Host field")
-    match = _HOST.fullmatch(fields[0].strip().lower())
+    match = _HOST.fullmatch(fields[0].strip(" \t"))  # before `lower` turns a Kelvin sign into a k
     if match is None:
         raise BadMessage("the Host field is malformed")
-    name = match["name"].removesuffix(".")
+    name = match["name"].lower().removesuffix(".")
     port = int(match["port"]) if match["port"] else (None if listener.port is None else 80)
     if not listener.answers_to(name, port):
         raise HostRefused(
