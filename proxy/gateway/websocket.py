@@ -73,12 +73,11 @@ class _End(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport, patience: float) -> None:
         self.transport = transport
-        self.stall = StallWatch(
-            transport, patience, handed=lambda: self.handed, give_up=transport.abort
-        )
+        self.stall = StallWatch(transport, patience, handed=lambda: self.handed, give_up=self.cut)
         self.handed = 0  # bytes
         self.former = transport.get_protocol()
-        self.closed = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.is_broken = False  # not everything may have passed
         self.other: _End | None = None
 
     def write(self, data: bytes) -> None:
@@ -99,12 +98,22 @@ class _End(asyncio.Protocol):
             self.other.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.former.connection_lost(exc)
         self.stall.end()
-        if not self.closed.done():
-            self.closed.set_result(None)
+        self.is_broken = self.is_broken or exc is not None
+        self.closed.set_result(exc)
         if self.other is not None:
             self.other.transport.close()
+
+    def cut(self) -> None:
+        """Close without waiting for the peer to take what is left for it."""
+        self.is_broken = True
+        self.transport.abort()
+
+    def part(self) -> None:
+        """Tell aiohttp of the end: not before, since it ends the task that joined the two."""
+        if not self.closed.done():
+            self.cut()
+        self.closed.add_done_callback(lambda closed: self.former.connection_lost(closed.result()))
 
 
 def _collect(protocol: Any, tail: _Tail) -> None:
@@ -122,7 +131,8 @@ def _collect(protocol: Any, tail: _Tail) -> None:
 async def join(request: web.BaseRequest, answer: UpstreamResponse, patience: float) -> None:
     """Join client and upstream until one of them leaves, or reads nothing for `patience` seconds.
 
-    The client has had its 101 already.
+    The client has had its 101 already. Raises `ConnectionError` if the client's connection broke,
+    `UpstreamUnreachable` if the upstream's did, or if nothing is left of it.
     """
     connection = answer.connection
     if connection is None or connection.transport is None or request.transport is None:
@@ -143,4 +153,8 @@ async def join(request: web.BaseRequest, answer: UpstreamResponse, patience: flo
         await asyncio.wait(ends, timeout=FLUSH)
     finally:
         for end in (client_end, upstream_end):
-            end.transport.abort()
+            end.part()
+    if client_end.is_broken:
+        raise ConnectionError("the client's end of the websocket broke")
+    if upstream_end.is_broken:
+        raise UpstreamUnreachable("the upstream: the connection of the websocket broke")
