@@ -15,6 +15,7 @@ from proxy.gateway.target import INSPECTIONS
 from proxy.notation import origin_of
 from proxy.pathglob import matches, matches_decoded
 
+_QUERY = re.compile("[?#]")
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
@@ -57,7 +58,8 @@ class Access:
             return
         readings = _Readings.of(path)
         in_lower_case = readings.in_lower_case()
-        if matches_decoded(in_lower_case.squeezed, self._token_endpoints):
+        read = (in_lower_case.squeezed, in_lower_case.cut)
+        if any(matches_decoded(path, self._token_endpoints) for path in read):
             raise NotAllowed(
                 "token endpoints are never reachable through a route",
                 fix="fetch no token: sidekey has one, and adds it to every request",
@@ -76,21 +78,32 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class _Readings:
-    """A path as servers may read it: decoded, decoded but for its slashes, and squeezed."""
+    """A path as servers may read it: decoded, decoded but for its slashes, squeezed, and cut.
+
+    Cut is how a server reads it that gets a squeezed path unencoded from one before it (nginx with
+    a variable in `proxy_pass`): up to `?` or `#`, and without the ends that Windows does not see.
+    """
 
     decoded: str
     with_encoded_slashes: str
     squeezed: str
+    cut: str
 
     @classmethod
     def of(cls, path: str) -> Self:
         kept = _ENCODED_SLASH.sub("%252F", path)
-        return cls(unquote(path), unquote(kept), _squeezed(path))
+        squeezed = _squeezed(path)
+        segments = _QUERY.split(squeezed)[0].split("/")
+        cut = _squeezed("/".join(segment.rstrip(". ") for segment in segments))
+        return cls(unquote(path), unquote(kept), squeezed, cut)
 
     def in_lower_case(self) -> Self:
         """Return the readings of a server that does not regard case (IIS)."""
         return type(self)(
-            self.decoded.lower(), self.with_encoded_slashes.lower(), self.squeezed.lower()
+            self.decoded.lower(),
+            self.with_encoded_slashes.lower(),
+            self.squeezed.lower(),
+            self.cut.lower(),
         )
 
 
@@ -123,6 +136,7 @@ class _Rule:
             matches_decoded(path.decoded, self.globs),
             matches_decoded(path.with_encoded_slashes, self.globs),
             matches_decoded(path.squeezed, self.squeezed),
+            matches_decoded(path.cut, self.squeezed),
         )
 
 
