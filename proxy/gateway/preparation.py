@@ -15,7 +15,7 @@ from proxy.gateway.content import ClientContent, gathered
 from proxy.gateway.fields import hops, request_fields, without_unreadable_codings
 from proxy.gateway.target import Target
 from proxy.gateway.websocket import HANDSHAKE, wants_websocket
-from proxy.injection import Injector, OutgoingRequest, client_values, strip_credentials
+from proxy.injection import Cookie, Injector, OutgoingRequest, client_values, strip_credentials
 
 PROCESS = secrets.token_hex(8)  # what upstreams that are proxies like this one know it by
 
@@ -35,6 +35,7 @@ class Preparation:
         self._settings = settings
         self._base_path = base_path
         self._clients = clients
+        self._has_cookie_rule = any(isinstance(rule, Cookie) for rule in settings.inject)
         self._looks_into_answers = any(rule.contains is not None for rule in settings.reject_on)
 
     def received(
@@ -83,7 +84,7 @@ class Preparation:
         fields = request_fields(
             received.headers,
             keep_credentials=keeps_own,
-            keep_cookies=keeps_own or self._settings.cookies == "pass",
+            keep_cookies=self._settings.cookies == "pass" or (keeps_own and self._has_cookie_rule),
         )
         fields.update(hops(received.headers, PROCESS, self._settings.base_url))
         if self._clients.header is not None:

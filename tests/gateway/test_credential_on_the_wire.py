@@ -89,12 +89,13 @@ async def test_pass_lets_the_clients_own_credential_through_and_adds_ours_otherw
         answering() as upstream,
         sidekey(tmp_path, keyed(upstream.origin, more="client_credential: pass")) as proxy,
     ):
-        await ask(proxy, "GET /r/a", "Authorization: Bearer of-the-client")
+        await ask(proxy, "GET /r/a", "Authorization: Bearer of-the-client", "Cookie: a=1")
         await ask(proxy, "GET /r/a")
     assert [r.field("Authorization") for r in upstream.requests] == [
         ["Bearer of-the-client"],
         [BEARER],
     ]
+    assert not any(r.field("Cookie") for r in upstream.requests)  # that is another key's to say
 
 
 async def test_a_rejected_credential_of_the_client_says_nothing_about_ours(tmp_path: Path) -> None:
