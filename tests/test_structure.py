@@ -16,6 +16,7 @@ from typing import get_args
 
 import pytest
 import structlog
+from case_list import CASES
 
 from proxy import errors, events
 from proxy.credentials.providers import AnyProvider
@@ -47,6 +48,7 @@ RUNGS = {  # the longest matching prefix counts
     "proxy.config": 4,
     "proxy.background": 4,
     "proxy.hardening": 4,
+    "proxy.mistakes": 4,
     "proxy.connections": 4,
     "proxy.credentials.providers": 3,
     "proxy.injection": 3,
@@ -230,3 +232,18 @@ def named_by_tests(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, functions) and node.name.startswith("test_"):
             yield f"{node.name} {ast.get_docstring(node) or ''}"
+
+
+def test_what_the_security_page_promises_is_shown_by_tests_that_exist() -> None:
+    """Every line of its first table names cases, or files of tests."""
+    page = (ROOT / "SECURITY.md").read_text().partition("## What is changed")[0]
+    names = {path.name for path in (ROOT / "tests").rglob("*")}
+    rows = [line for line in page.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 15
+    for row in rows:
+        shown = row.rsplit("|", 2)[1]
+        ids = set(re.findall(r"\b[BPFXRKWDO]\d\d\b", shown))
+        files = {name.rpartition("/")[2] for name in re.findall(r"`([\w./]+)`", shown)}
+        assert ids | files, row
+        assert ids <= CASES.keys(), row
+        assert files <= names, row
