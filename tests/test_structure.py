@@ -134,7 +134,7 @@ def test_no_file_is_over_400_lines() -> None:
 
 
 def test_secrets_are_revealed_only_where_they_leave_for_the_wire_or_the_store() -> None:
-    """`sidekey token` prints a token, because it was asked to; `proxy.cli.local` shows who calls."""
+    """`sidekey token` prints one, because it was asked to; `proxy.cli.local` shows who calls."""
     revealing = {module_name(path) for path in MODULES if ".reveal()" in path.read_text()}
     allowed = (
         "proxy.credentials.",
