@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sys
+from itertools import cycle, product
 from pathlib import Path
 
 import pytest
@@ -64,25 +65,27 @@ async def outcome(client: RawClient) -> tuple[int, bool]:
 
 
 @pytest.mark.case("O01")
-@pytest.mark.parametrize(("kind", "version"), [("length", 1.1), ("chunks", 1.1), ("chunks", 1.0)])
-async def test_streams_have_time_to_end_and_the_others_are_cut_visibly(
-    tmp_path: Path, kind: str, version: float
-) -> None:
+async def test_streams_have_time_to_end_and_the_others_are_cut_visibly(tmp_path: Path) -> None:
     streams = Streams()
+    mix = product(
+        ("finished", "endless"), (("length", "1.1"), ("chunks", "1.1"), ("chunks", "1.0"))
+    )
     async with (
         loaded(tmp_path, streams.converse) as proxy,
         clients(proxy.port, STREAMS) as standing,
     ):
-        for number, client in enumerate(standing):
-            fate = "finished" if number % 2 else "endless"
-            await begin(proxy, client, f"{kind}/{fate}", str(version))
+        fates = []
+        for client, (fate, (kind, version)) in zip(standing, cycle(mix), strict=False):
+            await begin(proxy, client, f"{kind}/{fate}", version)
+            fates.append(fate)
         await until(lambda: streams.begun == STREAMS)
         proxy.process.process.send_signal(signal.SIGTERM)
         streams.go.set()
         outcomes = await asyncio.gather(*(outcome(client) for client in standing))
         ended = await proxy.process.ended()
-    assert set(outcomes[1::2]) == {(2 * len(BLOCK), True)}
-    assert {whole for _, whole in outcomes[::2]} == {False}
+    for fate, (size, whole) in zip(fates, outcomes, strict=True):
+        assert whole is (fate == "finished")
+        assert size == 2 * len(BLOCK) or not whole
     assert ended.code == 0
     assert "Traceback" not in ended.err
 

@@ -9,7 +9,7 @@ from fault_proxy import Faults
 from faulty import CHUNKED, HEAD, behind, facing, saying, send
 from hostile_fixtures import Attack
 from raw_client import RawAnswer, check_problem
-from raw_upstream import OK, response
+from raw_upstream import OK, conversing, response
 
 from proxy.events import RequestAborted
 
@@ -47,6 +47,19 @@ async def test_half_an_answer_never_ends_properly(
     faults = Faults(limit=len(head) + passed, at_limit=at_limit)
     answer = await cut_answer(attack, head + content, faults, head)
     check_cut(answer, framing)
+
+
+@pytest.mark.case("R09")
+async def test_a_client_of_http_1_0_sees_half_an_answer_by_a_reset(attack: Attack) -> None:
+    """Nothing but the end of the connection tells it where an answer without a length ends."""
+    cut = CHUNKED + b"5\r\n01234\r\n"
+    async with (
+        facing(attack, conversing(saying(cut, stays=False))) as (hostile, _),
+        hostile.connect() as client,
+    ):
+        await client.send(f"GET /r/a HTTP/1.0\r\nHost: {hostile.proxy.host}\r\n\r\n".encode())
+        with pytest.raises(ConnectionResetError):
+            await client.reader.read()
 
 
 @pytest.mark.case("R10")
