@@ -25,6 +25,7 @@ from proxy.gateway.clients import Clients
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.gateway import Gateway
 from proxy.listeners import listen
+from proxy.mistakes import survived
 from proxy.observe.pages import own_pages
 from proxy.reload import check_fixed
 from proxy.upstreams import Changes, Upstreams
@@ -143,8 +144,9 @@ async def running(
 async def _watch(sources: Mapping[str, Source]) -> None:
     while True:
         await asyncio.sleep(WATCH_INTERVAL)
-        for source in sources.values():
-            source.notice_changes()
+        for source in tuple(sources.values()):
+            async with survived():
+                source.notice_changes()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -12,6 +12,7 @@ from proxy.config.models import Settings
 from proxy.config.versions import Versions, current
 from proxy.errors import ConfigError
 from proxy.events import ConfigRefused, ConfigReloaded, Observer
+from proxy.mistakes import survived
 from proxy.upstreams import Changes
 
 INTERVAL = 1.0  # seconds between two looks at the files
@@ -44,8 +45,9 @@ class Reload:
     async def run(self) -> None:
         """Reload until the task is cancelled."""
         while True:
-            await self._reason()
-            await self._reload()
+            async with survived():
+                await self._reason()
+                await self._reload()
 
     async def _reason(self) -> None:
         """Wait until somebody asks, or a file has changed and then been left alone for a while."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import secrets
-import traceback
 from enum import Enum, auto
 from typing import Any
 
@@ -19,8 +17,7 @@ from proxy.gateway.parser import RequestParser, refusal_of, request_parser
 from proxy.gateway.problems import problem
 from proxy.gateway.reset import reset_at_close
 from proxy.gateway.stall import StallWatch
-
-LOGGER = logging.getLogger("sidekey")
+from proxy.mistakes import tell
 
 
 class _Phase(Enum):
@@ -142,8 +139,7 @@ class ClientConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Return a problem; raise `ConnectionError` if an answer has begun."""
         if status == 500 and exc is not None:
-            frames = "".join(traceback.format_tb(exc.__traceback__))
-            LOGGER.error("internal error: %s\n%s", type(exc).__name__, frames)
+            tell(exc)
         if request.writer.output_size > 0:
             if self._wire is not None:
                 self._wire.abort()  # a proper end would turn half an answer into a whole one
