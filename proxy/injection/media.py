@@ -17,7 +17,12 @@ def parameters(value: str, name: str) -> list[str]:
     return [_unquoted(text.strip()) for key, text in found if key.lower() == name]
 
 
+def names(value: str) -> list[str]:
+    """Return the names of all parameters in a field value, in lower case."""
+    return [key.lower() for key, _ in _PARAMETER.findall(value)]
+
+
 def _unquoted(text: str) -> str:
-    if len(text) < 2 or not text.startswith('"'):
+    if len(text) < 2 or not text.startswith('"') or not text.endswith('"'):
         return text
     return _ESCAPED.sub(r"\1", text[1:-1])

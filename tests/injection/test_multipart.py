@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from email import message_from_bytes
-from email.message import Message
 
 import httpx
 import pytest
@@ -13,33 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from injection_samples import PLAIN, post, rule
 from multidict import CIMultiDict
+from multipart_samples import BOUNDARY, END, FILE, OWN, filtered, parsed, part
 
 from proxy.errors import ContentNotInjectable
 from proxy.injection import ContentFilter, OutgoingRequest, inject
 from proxy.injection.multipart import HEAD_LIMIT, MultipartFilter
 
 RULES = [rule("body", "i")]
-BOUNDARY = "----b0undary"
-OWN = (
-    f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="i"\r\n\r\n{PLAIN.reveal()}\r\n'
-).encode()
-FILE = (
-    f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a; name=i.txt"\r\n'
-    "Content-Type: text/plain\r\n\r\nline\r\n\r\n--not a boundary\r\n"
-).encode()
-END = f"--{BOUNDARY}--\r\n".encode()
-
-
-def part(disposition: str, content: str = "dummy") -> bytes:
-    return f"--{BOUNDARY}\r\n{disposition}\r\n\r\n{content}\r\n".encode()
-
-
-def filtered(content: bytes, size: int | None = None, boundary: str = BOUNDARY) -> bytes:
-    """Return what comes out of a filter that is fed `size` bytes at a time."""
-    content_filter = MultipartFilter(boundary, "i", PLAIN.reveal())
-    step = size or max(len(content), 1)
-    chunks = [content[at : at + step] for at in range(0, len(content), step)]
-    return b"".join(map(content_filter.feed, chunks)) + content_filter.finish()
 
 
 def injected(content: bytes, content_type: str) -> bytes:
@@ -63,7 +41,7 @@ def test_our_part_comes_before_the_file_and_all_other_bytes_stay() -> None:
 def test_chunks_may_be_cut_anywhere(size: int) -> None:
     """Surprise 14: streaming."""
     content = b"preamble\r\n" + FILE + part('Content-Disposition: form-data; name="i"') + FILE + END
-    assert filtered(content, size) == b"preamble\r\n" + OWN + FILE + FILE + END
+    assert filtered(content + b"epilogue", size) == OWN + FILE + FILE + END
 
 
 @pytest.mark.parametrize(
@@ -78,7 +56,8 @@ def test_chunks_may_be_cut_anywhere(size: int) -> None:
         "Content-Disposition: form-data; name*=utf-8''%69",
         'Content-Disposition: form-data;\r\n\tname="i"',
         'Content-Type: text/plain\r\nContent-Disposition: form-data; name="i"',
-        'X: y\nContent-Disposition: form-data; name="i"\nZ: z',
+        "Content-Disposition: form-data; name='i'",
+        'Content-Disposition: form-data; name="i',
         'Content-Disposition : form-data ; name = "i" ; filename="x"',
     ],
 )
@@ -107,22 +86,29 @@ def test_a_field_of_another_name_stays(disposition: str) -> None:
     assert filtered(part(disposition) + END) == OWN + part(disposition) + END
 
 
-def test_preamble_padding_and_epilogue_stay() -> None:
+def test_padding_stays_and_preamble_and_epilogue_do_not() -> None:
     first = FILE.replace(BOUNDARY.encode() + b"\r\n", BOUNDARY.encode() + b" \t\r\n", 1)
     content = b"preamble\r\n\r\n" + first + END + b"epilogue\r\n" + FILE
     for size in (1, 7, None):
-        assert filtered(content, size) == content.replace(first, OWN + first, 1)
+        assert filtered(content, size) == OWN + first + END
 
 
 def test_content_whose_only_part_is_the_clients_own_keeps_a_valid_frame() -> None:
     own = part('Content-Disposition: form-data; name="i"')
     assert filtered(own + END) == OWN + END
-    assert filtered(b"preamble\r\n" + own + END) == b"preamble\r\n" + OWN + END
+    assert filtered(b"preamble\r\n" + own + END) == OWN + END
 
 
 def test_content_without_any_part_gets_ours() -> None:
     assert filtered(END) == OWN + END
-    assert filtered(END.rstrip()) == OWN + END.rstrip()
+
+
+@pytest.mark.parametrize("ending", ["", "\r\n", "\n", " \t", " \r\n\r\n"])
+@pytest.mark.parametrize("size", [1, None])
+def test_the_final_boundary_may_end_in_any_way_and_leaves_in_one(
+    ending: str, size: int | None
+) -> None:
+    assert filtered(FILE + END.rstrip() + ending.encode(), size) == OWN + FILE + END
 
 
 def test_parts_without_content_or_header_fields_pass() -> None:
@@ -132,12 +118,6 @@ def test_parts_without_content_or_header_fields_pass() -> None:
     own = empty.replace(b"=a", b"=i")
     for size in (1, None):
         assert filtered(bare + empty + own + END, size) == OWN + bare + empty + END
-
-
-def test_a_longer_word_that_begins_like_the_boundary_is_content() -> None:
-    content = part("Content-Disposition: form-data; name=a", f"x\r\n--{BOUNDARY}X\r\n-\r") + END
-    for size in (1, None):
-        assert filtered(content, size) == OWN + content
 
 
 @pytest.mark.parametrize(
@@ -155,13 +135,31 @@ def test_the_boundary_may_be_quoted_or_not(content_type: str) -> None:
 
 def test_a_quoted_boundary_may_hold_spaces_colons_and_signs() -> None:
     odd = "a b:c=(d)+'e'/?.,_"
-    content = f"--{odd}\r\nX: y\r\n\r\nz\r\n--{odd}--".encode()
+    content = f"--{odd}\r\nX: y\r\n\r\nz\r\n--{odd}--\r\n".encode()
     own = OWN.replace(BOUNDARY.encode(), odd.encode())
     assert injected(content, f'multipart/form-data; boundary="{odd}"') == own + content
 
 
 @pytest.mark.parametrize(
-    "parameter", ["", "; boundary=", '; boundary=""', "; boundary=a*b", "; boundary=a; boundary=b"]
+    "parameter",
+    [
+        "",
+        "; boundary=",
+        '; boundary=""',
+        "; boundary=a*b",
+        "; boundary=a b",
+        "; boundary=a=b",
+        '; boundary="a" b',
+        '; boundary="a',
+        "; boundary=a; boundary=b",
+        "; boundary=a; boundary=a",
+        "; boundary=a; boundary*=utf-8''b",
+        "; boundary*0=b; boundary=a",
+        "; boundary=a; BOUNDARY*0*=utf-8''b",
+        "; boundary*=utf-8''b",
+        "; boundaryx=b; boundary=a",
+        '; x="\\"; boundary*=utf-8b; y="; boundary=a',
+    ],
 )
 def test_a_missing_or_invalid_boundary_is_refused(parameter: str) -> None:
     with pytest.raises(ContentNotInjectable, match="boundary") as refusal:
@@ -181,7 +179,6 @@ def test_a_boundary_of_more_than_70_characters_is_refused() -> None:
         FILE,
         FILE + END[:-4],
         b"no boundary at all",
-        FILE.replace(b"\r\n", b"\n") + END,
         END.replace(b"b0undary", b"other"),
         f"--{BOUNDARY}\r\nContent-Disposition: form-data; na".encode(),
     ],
@@ -246,7 +243,7 @@ def test_what_real_clients_send_is_understood(library: str) -> None:
     content, content_type = (
         _by_httpx(url, fields, files) if library == "httpx" else _by_requests(url, fields, files)
     )
-    parts = _parsed(injected(content, content_type), content_type)
+    parts = parsed(injected(content, content_type), content_type)
     assert parts == [
         ("i", PLAIN.reveal().encode()),
         ("name", "é".encode()),
@@ -266,20 +263,6 @@ def _by_requests(url: str, fields: dict[str, str], files: Files) -> tuple[bytes,
     sent = requests.Request("POST", url, data=fields, files=files).prepare()
     assert isinstance(sent.body, bytes)
     return sent.body, str(sent.headers["Content-Type"])
-
-
-def _parsed(content: bytes, content_type: str) -> list[tuple[object, bytes]]:
-    """Return name and content of every part, as the parser of the standard library reads them."""
-    message = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + content)
-    parts = message.get_payload()
-    assert isinstance(parts, list)
-    return [_read(one) for one in parts if isinstance(one, Message)]
-
-
-def _read(one: Message) -> tuple[object, bytes]:
-    content = one.get_payload(decode=True)
-    assert isinstance(content, bytes)
-    return one.get_param("name", header="Content-Disposition"), content
 
 
 _FRAGMENTS = [
@@ -312,17 +295,18 @@ _NAMES = st.sampled_from(["i", "a", "file", "I", "ii"])
 @given(
     st.lists(st.tuples(_NAMES, _CONTENTS, st.booleans()), max_size=5),
     st.sampled_from(["", "preamble\r\n", "\r\n"]),
+    st.sampled_from(["", "epilogue", "\r\n" + FILE.decode()]),
     st.lists(st.integers(1, 30), min_size=1, max_size=10),
 )
 def test_any_parts_in_any_chunks_come_out_as_they_were_with_ours_first_and_once(
-    parts: list[tuple[str, str, bool]], preamble: str, sizes: list[int]
+    parts: list[tuple[str, str, bool]], preamble: str, epilogue: str, sizes: list[int]
 ) -> None:
     raw = [
         part(f"Content-Disposition: form-data; name={_quoted(name) if quoted else name}", content)
         for name, content, quoted in parts
     ]
     content_filter = MultipartFilter(BOUNDARY, "i", PLAIN.reveal())
-    rest = preamble.encode() + b"".join(raw) + END
+    rest = preamble.encode() + b"".join(raw) + END + epilogue.encode()
     result = b""
     while rest:
         sizes.append(sizes.pop(0))
@@ -331,7 +315,7 @@ def test_any_parts_in_any_chunks_come_out_as_they_were_with_ours_first_and_once(
     result += content_filter.finish()
 
     kept = [one for one, (name, *_) in zip(raw, parts, strict=True) if name != "i"]
-    assert result == preamble.encode() + OWN + b"".join(kept) + END
-    read = _parsed(result, f'multipart/form-data; boundary="{BOUNDARY}"')
+    assert result == OWN + b"".join(kept) + END
+    read = parsed(result, f'multipart/form-data; boundary="{BOUNDARY}"')
     assert [name for name, _ in read] == ["i", *(name for name, *_ in parts if name != "i")]
     assert read[0][1] == PLAIN.reveal().encode()
