@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from functools import cache
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -73,3 +76,68 @@ def test_a_glob_that_could_never_match_is_refused(glob: str) -> None:
 def test_a_glob_without_stars_matches_only_its_own_text(text: str) -> None:
     assert matches("/" + text, ["/" + text])
     assert not matches("/" + text + "x", ["/" + text])
+
+
+def slowly(glob: str, path: str) -> bool:
+    """The meaning of a glob, letter by letter: every star tries every length."""
+
+    @cache
+    def fits(at: int, place: int) -> bool:
+        rest = glob[at:]
+        if rest == "/**":
+            return place == len(path) or path[place] == "/"
+        if not rest:
+            return place == len(path)
+        letter = path[place : place + 1]
+        if rest.startswith("**"):
+            after = at + len(rest) - len(rest.lstrip("*"))
+            return fits(after, place) or (letter != "" and fits(at, place + 1))
+        if rest[0] == "*":
+            return fits(at + 1, place) or (letter not in ("", "/") and fits(at, place + 1))
+        return rest[0] == letter and fits(at + 1, place + 1)
+
+    return fits(0, 0)
+
+
+def text_of(pieces: list[str], length: int) -> st.SearchStrategy[str]:
+    return st.lists(st.sampled_from(pieces), max_size=length).map("".join)
+
+
+@given(text_of(["*", "**", "/**", "/", "a", "b"], 10), text_of(["/", "a", "b", "\n"], 12))
+@example("/a*b/**/b", "/aab/b")
+@example("**/a*b/b", "/a/ab/b")
+@example("**a*b*a", "/a/abba")
+@example("/**/a*/b/**", "/ab/a/b/a")
+def test_taking_each_piece_where_it_first_fits_finds_every_match(glob: str, path: str) -> None:
+    assert matches(path, [glob]) == slowly(glob, path)
+
+
+def cost(glob: str, piece: str, size: int) -> float:
+    """The least processor time that it took to compare `size` characters some times."""
+    path = ("/v1/" + piece * size)[:size]
+    times = []
+    for _ in range(3):
+        begun = time.process_time()
+        for _ in range(10):
+            matches(path, [glob])
+        times.append(time.process_time() - begun)
+    return min(times)
+
+
+@pytest.mark.parametrize(
+    ("glob", "piece"),
+    [
+        ("/**/a/**/b/**/c", "/a/b"),
+        ("/**/a/**/b/**/c", "/a"),
+        ("/v1/*-*-*/x", "-"),
+        ("/v1/*a*a*a/**", "a"),
+        ("**/*a*a*b/**", "a"),
+        ("**/*/*/*/x", "/"),
+        ("**a**b**c", "ab"),
+        ("**aaab", "a"),
+        ("/**/admin/**/delete", "/admin/a"),
+    ],
+)
+def test_four_times_as_long_a_path_takes_four_times_as_long(glob: str, piece: str) -> None:
+    """A target may have 16 KiB; quadratic time would be 16 times as much."""
+    assert cost(glob, piece, 16 * 1024) < 8 * cost(glob, piece, 4 * 1024) + 0.01
