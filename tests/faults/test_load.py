@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from loaded import MIB, SCALE, Loaded, as_many_files_as_allowed, clients, loaded, scaled, until
+from loaded import MIB, Loaded, as_many_files_as_allowed, clients, loaded, scaled, until
 from raw_client import RawClient, message, raw_client
 from raw_upstream import Conversation
 
@@ -281,7 +281,6 @@ async def test_the_rate_is_exact_for_requests_that_come_at_once(tmp_path: Path) 
 
 
 @pytest.mark.skipif(SLOWHTTPTEST is None, reason="slowhttptest is not installed")
-@pytest.mark.skipif(not SCALE, reason="takes 8 seconds each; SIDEKEY_TESTS=ci runs it")
 @pytest.mark.parametrize(
     "attack",
     ["-H -i 1 -x 24", "-B -i 1 -s 8192 -x 10", "-X -w 1 -y 2 -n 1 -z 1 -k 3"],
@@ -289,7 +288,8 @@ async def test_the_rate_is_exact_for_requests_that_come_at_once(tmp_path: Path) 
 )
 async def test_others_are_served_while_slowhttptest_attacks(tmp_path: Path, attack: str) -> None:
     async with loaded(tmp_path, listen=SHORT) as proxy, proxy.serving_others():
-        options = f"{attack} -c 1000 -r 500 -l 8 -p 3 -u http://127.0.0.1:{proxy.port}/r/slow"
+        much = f"-c {scaled(200, 1_000)} -r 500 -l {scaled(2, 8)}"
+        options = f"{attack} {much} -p 3 -u http://127.0.0.1:{proxy.port}/r/slow"
         process = await asyncio.create_subprocess_exec(
             SLOWHTTPTEST or "",
             *options.split(),
