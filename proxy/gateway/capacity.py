@@ -13,7 +13,10 @@ SILENCE = 10.0  # seconds at least between two events
 
 
 class Capacity:
-    """Counts connections; makes room by closing the one that has been idle longest."""
+    """Counts connections; makes room by closing the one that has been idle longest.
+
+    A head that is not complete is as good as idle: anybody can send half of one.
+    """
 
     def __init__(
         self, limit: int, observe: Observer, now: Callable[[], float] = time.monotonic
@@ -39,13 +42,13 @@ class Capacity:
         return True
 
     def rest(self, connection: asyncio.Transport) -> None:
-        """Note that nothing goes on on a connection from now on."""
+        """Note that no request is under way on a connection from now on."""
         if connection in self._open:
             self._idle[connection] = None
             self._idle.move_to_end(connection)
 
     def work(self, connection: asyncio.Transport) -> None:
-        """Note that a request is coming in or under way."""
+        """Note that a request is under way."""
         self._idle.pop(connection, None)
 
     def leave(self, connection: asyncio.Transport) -> None:

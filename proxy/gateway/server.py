@@ -161,15 +161,16 @@ class ClientConnection(web.RequestHandler):
         before, self._phase = self._phase, self._phase_now()
         if self._wire is None or self._phase is before:
             return
-        if self._phase is _Phase.IDLE:
-            self._capacity.rest(self._wire)
-            self._allow(self._timeouts.idle.total_seconds())
-            return
-        self._capacity.work(self._wire)
         if self._phase is _Phase.REQUEST:
+            self._capacity.work(self._wire)
             self._allow(None)
-        elif before is not _Phase.NEW:
-            self._allow(self._timeouts.head.total_seconds())
+            return
+        if before is _Phase.NEW:
+            return  # the time for the first head has run since the beginning
+        if before is _Phase.REQUEST:
+            self._capacity.rest(self._wire)
+        is_idle = self._phase is _Phase.IDLE
+        self._allow((self._timeouts.idle if is_idle else self._timeouts.head).total_seconds())
 
     def _phase_now(self) -> _Phase:
         if self._request_count > self._answered:

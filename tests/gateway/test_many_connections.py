@@ -69,7 +69,7 @@ async def test_a_connection_that_has_sent_nothing_makes_room_too(tmp_path: Path)
 
 
 async def test_a_new_connection_is_closed_when_none_is_idle(tmp_path: Path) -> None:
-    """One has begun a head, one waits for its answer, and one holds a websocket."""
+    """Two wait for their answers, and one holds a websocket."""
     waiting: list[Conversation] = []
     go = asyncio.Event()
 
@@ -85,13 +85,13 @@ async def test_a_new_connection_is_closed_when_none_is_idle(tmp_path: Path) -> N
     async with (
         conversing(converse) as upstream,
         sidekey(tmp_path, keyed(upstream.origin), beginning=THREE) as proxy,
-        clients_of(proxy, 3) as (reading, waits, socket_),
+        clients_of(proxy, 3) as (first, second, socket_),
     ):
-        await reading.send(request(proxy)[:20])
-        await waits.send(request(proxy))
+        for client in (first, second):
+            await client.send(request(proxy) + request(proxy)[:20])
         await socket_.send(message("GET /r/a", *HANDSHAKE, host=f"127.0.0.1:{proxy.port}"))
         await socket_.head()
-        while len(waiting) < 2:  # noqa: ASYNC110  the upstream tells nobody
+        while len(waiting) < 3:  # noqa: ASYNC110  the upstream tells nobody
             await asyncio.sleep(0.01)
         for _ in range(3):
             async with raw_client(proxy.port) as late:
@@ -99,9 +99,31 @@ async def test_a_new_connection_is_closed_when_none_is_idle(tmp_path: Path) -> N
         assert len(proxy.told(ConnectionsExhausted)) == 1
         go.set()
         assert await socket_.reader.readexactly(5) == b"hello"
-        assert (await waits.answer()).status == 200
-        await reading.send(request(proxy)[20:])
-        assert (await reading.answer()).status == 200
+        for client in (first, second):
+            assert (await client.answer()).status == 200
+
+
+async def test_heads_that_never_end_make_room_the_oldest_first(tmp_path: Path) -> None:
+    """Of connections that have carried a request, too."""
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=THREE) as proxy,
+        clients_of(proxy, 3) as (first, second, third),
+    ):
+        for used in (second, third):
+            assert await served(proxy, used)
+        await third.send(request(proxy)[:20])
+        await first.send(request(proxy)[:20])
+        await second.send(request(proxy) + request(proxy)[:20])
+        assert (await second.answer()).status == 200
+        async with AsyncExitStack() as stack:
+            for oldest in (first, third):
+                late = await stack.enter_async_context(raw_client(proxy.port))
+                assert await served(proxy, late)
+                with contextlib.suppress(ConnectionError):
+                    assert await oldest.reader.read() == b""
+            await second.send(request(proxy)[20:])
+            assert (await second.answer()).status == 200
 
 
 async def test_every_connection_that_ends_gives_its_place_back(tmp_path: Path) -> None:
