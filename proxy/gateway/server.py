@@ -13,7 +13,7 @@ from aiohttp import web
 from proxy.config.models import ClientTimeouts
 from proxy.errors import SidekeyError
 from proxy.gateway.capacity import Capacity
-from proxy.gateway.parser import RequestParser, refusal_of, request_parser
+from proxy.gateway.parser import QUEUE_LIMIT, RequestParser, refusal_of, request_parser
 from proxy.gateway.problems import problem
 from proxy.gateway.reset import reset_at_close
 from proxy.gateway.stall import StallWatch
@@ -46,12 +46,14 @@ class ClientConnection(web.RequestHandler):
     ) -> None:
         settings: dict[str, Any] = {"access_log": None, "keepalive_timeout": math.inf}
         super().__init__(server, loop=loop, **settings)
+        self._max_msg_queue_size = QUEUE_LIMIT
+        self._msg_queue_resume_size = QUEUE_LIMIT - 1
         self._parser = request_parser(
             self,
             loop=loop,
             limit=self._read_bufsize,
             payload_exception=web.RequestPayloadError,
-            max_msg_queue_size=self._max_msg_queue_size,
+            max_msg_queue_size=QUEUE_LIMIT,
         )
         self._timeouts = timeouts
         self._capacity = capacity

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -189,3 +190,41 @@ async def test_100_pipelined_requests_get_100_answers_in_order(tmp_path: Path) -
         answers = [await client.answer() for _ in range(100)]
     assert [answer.content for answer in answers] == [b"%02d" % number for number in range(100)]
     assert [asked.target for asked in upstream.requests] == [f"/{n:02}" for n in range(100)]
+
+
+async def test_pipelined_requests_are_not_read_far_ahead(tmp_path: Path) -> None:
+    """Heads of 60 kB, behind a request that waits for its answer."""
+    asked = asyncio.Event()
+
+    async def wait(peer: Conversation) -> None:
+        await peer.request()
+        asked.set()
+        await peer.reader.read()
+
+    fields = [f"X{number}: {'v' * 480}" for number in range(120)]
+    async with (
+        conversing(wait) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+    ):
+        head = message("GET /r/a", *fields, host=f"127.0.0.1:{proxy.port}")
+        async with clients_of(proxy, 4) as clients:
+            tracemalloc.start()
+            try:
+                for client in clients:
+                    client.writer.write(head * 40)
+                await asked.wait()
+                await still(clients)
+                unsent = sum(client.writer.transport.get_write_buffer_size() for client in clients)
+                held = tracemalloc.get_traced_memory()[0] - unsent
+            finally:
+                tracemalloc.stop()
+    assert held < 6 * 2**20
+
+
+async def still(clients: list[RawClient]) -> None:
+    """Wait until nothing more is taken from any client."""
+    before = None
+    while before != (now := [c.writer.transport.get_write_buffer_size() for c in clients]):
+        before = now
+        for _ in range(50):
+            await asyncio.sleep(0.001)
