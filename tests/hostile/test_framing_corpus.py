@@ -23,9 +23,9 @@ STRICTER = {
     "connection: Upgrade GET request": 400,  # another one, of a draft before RFC 6455
     "connection: Upgrade POST request": 400,  # a handshake is a GET
     "method: ANNOUNCE request with RTSP": 405,
-    "method: CONNECT request": 405,
-    "method: CONNECT request with CAPS": 405,
-    "method: CONNECT with body": 405,
+    "method: CONNECT request": 400,
+    "method: CONNECT request with CAPS": 400,
+    "method: CONNECT with body": 400,
     "method: LINK request": 405,
     "method: M-SEARCH request": 400,  # of `*`
     "method: OPTIONS request with RTSP": 400,
@@ -41,7 +41,7 @@ STRICTER = {
     "uri: Fragment in URI": 400,
     "uri: Host terminated by a query string": 400,  # absolute form, as the three below
     "uri: Quotes in URI": 400,
-    "uri: Underscore in hostname": 405,  # CONNECT
+    "uri: Underscore in hostname": 400,  # CONNECT
     "uri: `host:port` and basic auth": 400,
     "uri: `host:port` terminated by a query string": 400,
     "uri: `host:port` terminated by a space": 400,
