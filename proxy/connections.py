@@ -31,12 +31,24 @@ NEVER_CALLED = tuple(
             "169.254.0.0/16",
             "fe80::/10",  # link-local: the metadata services of clouds, which hand out credentials
             "fd00:ec2::/32",  # the same of AWS
+            "fd20:ce::254/128",  # the same of Google Cloud
             "100.100.100.200/32",  # the same of Alibaba Cloud
+            "192.0.0.192/32",  # the same of Oracle Cloud
+            "168.63.129.16/32",  # the same of Azure
             "224.0.0.0/4",
             "ff00::/8",  # multicast
         ),
     )
 )
+LOCAL_TRANSLATION = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215
+EMBEDDING = (  # IPv6 networks whose addresses hold one of IPv4, and how many bits follow it
+    (ipaddress.ip_network("::ffff:0:0/96"), 0),
+    (ipaddress.ip_network("::/96"), 0),  # RFC 4291 2.5.5.1
+    (ipaddress.ip_network("64:ff9b::/96"), 0),  # RFC 6052
+    (LOCAL_TRANSLATION, 0),
+    (ipaddress.ip_network("2002::/16"), 80),  # 6to4: RFC 3056
+)
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AddressRefused(OSError):
@@ -82,18 +94,31 @@ def forward_proxy(url: str) -> str | None:
 def _is_refused(host: str | None) -> bool:
     """Tell whether `host` is an address that is never called; names are left to the resolver."""
     address = _address(host or "")
-    return address is not None and any(address in network for network in NEVER_CALLED)
+    if address is None:
+        return False
+    spelled = (address, *_embedded(address))
+    return any(each in network for each in spelled for network in NEVER_CALLED)
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(host: str) -> Address | None:
     """Return the address that `host` spells, in any of the spellings that the system knows."""
     with suppress(ValueError):
-        address = ipaddress.ip_address(host)
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return mapped or address
+        return ipaddress.ip_address(host)
     with suppress(OSError):
         return ipaddress.IPv4Address(socket.inet_aton(host.rstrip(".")))  # 0xa9fea9fe, 169.16689662
     return None
+
+
+def _embedded(address: Address) -> list[ipaddress.IPv4Address]:
+    """Return the IPv4 addresses that a translator or tunnel may call for an IPv6 address."""
+    found = (int(address) >> shift for network, shift in EMBEDDING if address in network)
+    embedded = [ipaddress.IPv4Address(bits & 0xFFFFFFFF) for bits in found]
+    if address not in LOCAL_TRANSLATION:
+        return embedded
+    head, tail = divmod(int(address), 1 << 64)
+    bits = (head << 56) | (tail & ((1 << 56) - 1))  # without the octet that RFC 6052 keeps free
+    shorter = [bits >> shift & 0xFFFFFFFF for shift in (40, 32, 24)]  # prefixes of 48, 56, 64 bits
+    return embedded + [ipaddress.IPv4Address(each) for each in shorter if each]
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:

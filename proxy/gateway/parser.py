@@ -15,8 +15,8 @@ HEAD_LIMIT = 64 * 1024  # bytes of request line and fields together
 FIELDS_LIMIT = 128
 LINE_LIMIT = 32 * 1024  # bytes of a request target
 FIELD_LIMIT = LINE_LIMIT - 1  # bytes; aiohttp's error tells by the limit whether it was the line
-# Requests read ahead of the one under way. With aiohttp's 32, a connection holds 5 MB of heads; with
-# 1, reading would stop and start again for every request.
+# Requests read ahead of the one under way. With aiohttp's 32, a connection holds 5 MB of heads;
+# with 1, reading would stop and start again for every request.
 QUEUE_LIMIT = 2
 TOO_MANY_FIELDS = "Too many headers received"  # aiohttp's words: it has no class for this
 

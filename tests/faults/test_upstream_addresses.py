@@ -30,8 +30,22 @@ NEVER_CALLED = [
     "ff02::1",
     "::ffff:169.254.169.254",
     "::ffff:0.0.0.0",
+    "fd20:ce::254",
+    "192.0.0.192",
+    "168.63.129.16",
+    "::169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b::100.100.100.200",
+    "64:ff9b:1::a9fe:a9fe",
+    "64:ff9b:1:a9fe:a9:fe00::",
+    "64:ff9b:1:a9:fe:a9fe::",
+    "64:ff9b:1:0:a9:fea9:fe00:0",
+    "2002:a9fe:a9fe::1",
+    "2002:a83f:8110::",
 ]
 OTHER_SPELLINGS = ["2852039166", "0xa9fea9fe", "169.16689662", "0251.0376.0251.0376"]
+# The same networks with an ordinary address of IPv4 inside.
+CALLED = ["::1", "::ffff:127.0.0.1", "64:ff9b::808:808", "64:ff9b:1::808:808", "2002:808:808::1"]
 Resolution = str | list[str] | OSError | threading.Event
 
 
@@ -75,6 +89,19 @@ async def test_an_address_that_is_never_called_is_502(attack: Attack, address: s
     answer = await answer_from(attack, bracketed(address))
     check_problem(answer, 502, "upstream-unreachable")
     assert answer.json()["detail"] == REFUSED
+
+
+@pytest.mark.case("R25")
+@pytest.mark.parametrize("address", CALLED)
+async def test_an_ordinary_address_in_such_a_network_is_called(
+    attack: Attack, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """Seen by the forward proxy, since nobody is there."""
+    async with answering(OK) as network:
+        monkeypatch.setenv("http_proxy", network.origin)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert (await answer_from(attack, bracketed(address))).status == 200
+        assert network.connections == 1
 
 
 @pytest.mark.case("R25")
