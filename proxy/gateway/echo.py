@@ -7,6 +7,7 @@ no search finds a part of a secret, or one in another charset, hashed, compresse
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Literal
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -51,15 +52,18 @@ class Echo:
             )
 
     def fields(self, received: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
-        """Return the fields of an answer without secrets."""
+        """Return the fields of an answer without secrets; one whose name holds one is dropped."""
         if self._where == "content":
             kept = CIMultiDict(received)
             for name in DIGESTS:
                 kept.popall(name, None)
             received = CIMultiDictProxy(kept)
-        if self._where == "off" or not self._occurs("\0".join(received.values())):
+        lines = "\0".join(chain.from_iterable(received.items()))
+        if self._where == "off" or not self._occurs(lines):
             return received
-        masked = ((name, self.text(value)) for name, value in received.items())
+        masked = (
+            (name, self.text(value)) for name, value in received.items() if not self._occurs(name)
+        )
         return CIMultiDictProxy(CIMultiDict(masked))
 
     def text(self, text: str) -> str:

@@ -50,6 +50,14 @@ async def test_a_credential_in_a_field_is_masked_with_the_same_length(
     assert answer.field("X-Echo") == [received]
 
 
+@pytest.mark.parametrize("name", [f"X-{KEY}", KEY.upper()])
+async def test_a_field_whose_name_holds_a_credential_is_dropped(tmp_path: Path, name: str) -> None:
+    echo = response("200 OK", b"ok", f"{name}: 1", "X-Echo: other")
+    answer = await answer_to(tmp_path, echo)
+    assert answer.field("X-Echo") == ["other"]
+    assert KEY.encode() not in answer.head.lower()
+
+
 async def test_a_credential_in_base64_within_a_field_is_masked(tmp_path: Path) -> None:
     echoed = base64.b64encode(f"me:{KEY}".encode()).decode()
     answer = await answer_to(tmp_path, response("200 OK", b"", f"X-Echo: Basic {echoed}"))
