@@ -40,11 +40,13 @@ def load_text(tmp_path: Path) -> Load:
         environ: Mapping[str, str] | None = None,
         overrides: Mapping[str, object] | None = None,
         mode: int = 0o600,
+        *,
+        is_trusted: bool = True,
     ) -> Loaded:
         file = tmp_path / "sidekey.yaml"
         file.write_bytes(text.encode() if isinstance(text, str) else text)
         file.chmod(mode)
-        return load(file, environ=environ or {}, overrides=overrides)
+        return load(file, environ=environ or {}, overrides=overrides, is_trusted=is_trusted)
 
     return _load
 

@@ -33,8 +33,8 @@ def load_config(
     From now on this process holds secrets, so its memory is kept private.
     """
     keep_memory_private()
-    path = find(config, environ=os.environ, cwd=Path.cwd())
-    loaded = load(path, environ=os.environ, overrides=overrides, files=files)
+    path, is_trusted = find(config, environ=os.environ, cwd=Path.cwd())
+    loaded = load(path, environ=os.environ, overrides=overrides, files=files, is_trusted=is_trusted)
     for warning in loaded.warnings:
         say(warning)
     return loaded

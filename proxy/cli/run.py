@@ -52,7 +52,13 @@ def command(
     logs.configure(redaction=redaction, level=logs.level_of(environ))
 
     def load_again(files: Versions) -> Loaded:
-        again = load(loaded.path, environ=environ, overrides=overrides, files=files)
+        again = load(
+            loaded.path,
+            environ=environ,
+            overrides=overrides,
+            files=files,
+            is_trusted=loaded.is_trusted,
+        )
         _take_variables(again)
         return again
 

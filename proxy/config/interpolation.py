@@ -13,6 +13,7 @@ from pathlib import Path
 
 from proxy.config.issues import Issue, KeyPath
 from proxy.config.references import Unresolved, file, keyring, program
+from proxy.config.trust import check_reference
 from proxy.config.versions import Versions, version_at
 
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inner>[^}]*)(?P<end>\}?))", re.DOTALL)
@@ -31,11 +32,13 @@ class Expansion:
     `literals` are the places of texts that stand for themselves, `exposed` the files that others
     can read, by the place of the reference, `variables` the environment variables, and `files` the
     versions of the files, `None` for one that is not there.
-    Relative paths start at `folder`, the folder of the configuration.
+    Relative paths start at the folder of `config`, the file that is read. Unless `is_trusted`, it
+    may not use every kind of reference.
     """
 
     environ: Mapping[str, str]
-    folder: Path
+    config: Path
+    is_trusted: bool = True
     literals: set[KeyPath] = field(default_factory=set)
     exposed: dict[KeyPath, Path] = field(default_factory=dict)
     variables: set[str] = field(default_factory=set)
@@ -70,10 +73,12 @@ class Expansion:
 
     def _resolved(self, inner: str, path: KeyPath) -> str:
         kind, separator, rest = inner.partition(":")
+        if separator and not self.is_trusted:
+            check_reference(self.config, kind, rest)
         if separator:
             match kind:
                 case "file":
-                    return self._file(self.folder / rest, path)
+                    return self._file(self.config.parent / rest, path)
                 case "credential":
                     return self._credential(rest, path)
                 case "keyring":
@@ -117,7 +122,7 @@ class Expansion:
         """Return what a command prints; the same one runs once, since it may cost a touch."""
         if command not in self._printed:
             try:
-                self._printed[command] = program.run(command, self.environ, self.folder)
+                self._printed[command] = program.run(command, self.environ, self.config.parent)
             except Unresolved as unresolved:
                 self._printed[command] = unresolved
         printed = self._printed[command]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -19,44 +20,50 @@ from proxy.config.overrides import override
 from proxy.config.ports import port_conflicts
 from proxy.config.presets import Completion
 from proxy.config.references.file import READABLE_BY_OTHERS
+from proxy.config.trust import check_writers
 from proxy.config.versions import Versions, version_at
 from proxy.config.wording import issues_of
 from proxy.errors import ConfigError
+
+
+class Found(NamedTuple):
+    """The configuration to load; not trusted if it merely lies in the current directory."""
+
+    path: Path
+    is_trusted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A configuration that can be used; `warnings` are printable lines.
 
-    `variables` are the environment variables that it refers to.
+    `variables` are the environment variables that it refers to, `is_trusted` is how it was found.
     """
 
     settings: Settings
     path: Path
+    is_trusted: bool
     warnings: tuple[str, ...]
     variables: frozenset[str]
 
 
-def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Path:
+def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Found:
     """Return the file to load: the one that is named, else the first that is there.
 
     Raises `ConfigError` that names every place and what to do.
     """
     if explicit is not None:
-        return _named(explicit, "--config", cwd)
+        return Found(_named(explicit, "--config", cwd), is_trusted=True)
     if environ.get("SIDEKEY_CONFIG"):
-        return _named(Path(environ["SIDEKEY_CONFIG"]), "SIDEKEY_CONFIG", cwd)
+        named = _named(Path(environ["SIDEKEY_CONFIG"]), "SIDEKEY_CONFIG", cwd)
+        return Found(named, is_trusted=True)
     home = Path(environ.get("HOME", "/"))
     user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    places = [
-        cwd / "sidekey.yaml",
-        cwd / "config.yaml",
-        user / "sidekey" / "config.yaml",
-        Path("/etc/sidekey/config.yaml"),
-    ]
+    here = [cwd / "sidekey.yaml", cwd / "config.yaml"]
+    places = [*here, user / "sidekey" / "config.yaml", Path("/etc/sidekey/config.yaml")]
     for place in places:
         if place.is_file():
-            return place
+            return Found(place, is_trusted=place not in here)
     raise ConfigError(
         [
             "no configuration found; looked at --config, SIDEKEY_CONFIG and",
@@ -79,21 +86,23 @@ def load(
     environ: Mapping[str, str],
     overrides: Mapping[str, object] | None = None,
     files: Versions | None = None,
+    is_trusted: bool = True,
 ) -> Loaded:
     """Return the settings of a file, its references resolved and its presets filled in.
 
     `overrides` maps dotted keys such as `listen.port` to what an option said; they win over
     `SIDEKEY_HOST`, `SIDEKEY_PORT` and `SIDEKEY_UNIX_SOCKET`, and these over the file.
     `files` is filled with the file and those that it refers to, even if it cannot be used.
+    `is_trusted` is what `find` says; whoever names a file trusts it.
     Raises `ConfigError` with every issue as `file:line:col: path: what is wrong`.
     """
     files = {} if files is None else files
     files[path] = version_at(path)
-    content, is_private = _read(path)
+    content, is_private = _read(path, is_trusted=is_trusted)
     document = parse(content)
     if document.value is None:
         raise ConfigError(lines(document.issues, path, document.positions, {}))
-    expansion = Expansion(environ, path.parent, files=files)
+    expansion = Expansion(environ, path, is_trusted, files=files)
     expanded = {key: expansion.expand(item, (key,)) for key, item in document.value.items()}
     changed, origins = override(expanded, environ, overrides or {})
     completion = Completion()
@@ -115,15 +124,17 @@ def load(
     if settings is None or issues:
         raise ConfigError(lines(issues, path, document.positions, origins))
     warnings = tuple(lines(exposed, path, document.positions, origins))
-    return Loaded(settings, path, warnings, frozenset(expansion.variables))
+    return Loaded(settings, path, is_trusted, warnings, frozenset(expansion.variables))
 
 
-def _read(path: Path) -> tuple[bytes, bool]:
+def _read(path: Path, *, is_trusted: bool) -> tuple[bytes, bool]:
     """Return the content and whether only its owner can read it."""
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            return file.read(MAX_BYTES + 1), not mode & READABLE_BY_OTHERS
+            status = os.fstat(file.fileno())
+            if not is_trusted:
+                check_writers(path, status)
+            return file.read(MAX_BYTES + 1), not status.st_mode & READABLE_BY_OTHERS
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
 

@@ -124,19 +124,30 @@ def test_the_first_file_in_the_order_of_the_contract_is_found(tmp_path):
     ]
     for place in places:
         place.touch()
-        assert find(None, environ={"XDG_CONFIG_HOME": str(xdg)}, cwd=cwd) == place
+        assert find(None, environ={"XDG_CONFIG_HOME": str(xdg)}, cwd=cwd) == (
+            place,
+            place.parent != cwd,
+        )
     variable.touch()
     environ = {"SIDEKEY_CONFIG": str(variable)}
-    assert find(None, environ=environ, cwd=cwd) == variable
+    assert find(None, environ=environ, cwd=cwd) == (variable, True)
     named.touch()
-    assert find(named, environ=environ, cwd=cwd) == named
+    assert find(named, environ=environ, cwd=cwd) == (named, True)
+
+
+def test_a_file_of_the_current_directory_is_trusted_once_it_is_named(tmp_path):
+    path = tmp_path / "sidekey.yaml"
+    path.touch()
+    assert find(None, environ={}, cwd=tmp_path) == (path, False)
+    assert find(Path("sidekey.yaml"), environ={}, cwd=tmp_path) == (path, True)
+    assert find(None, environ={"SIDEKEY_CONFIG": "sidekey.yaml"}, cwd=tmp_path) == (path, True)
 
 
 def test_without_xdg_config_home_the_home_is_looked_into(tmp_path):
     place = tmp_path / ".config" / "sidekey" / "config.yaml"
     place.parent.mkdir(parents=True)
     place.touch()
-    assert find(None, environ={"HOME": str(tmp_path)}, cwd=tmp_path) == place
+    assert find(None, environ={"HOME": str(tmp_path)}, cwd=tmp_path) == (place, True)
 
 
 def test_a_named_file_that_is_not_there_is_never_replaced_by_another(tmp_path):

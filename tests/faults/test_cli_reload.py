@@ -91,7 +91,7 @@ async def test_a_program_that_hangs_at_a_reload_holds_up_neither_requests_nor_th
         home.configure(text.replace("made-up", "\"${exec:sh -c '. ./script'}\""))
         script = home.work / "script"
         script.write_text("echo made-up")
-        async with home.serving() as proxy:
+        async with home.serving("--config", "sidekey.yaml") as proxy:
             script.write_text("echo $$ > started; sleep 60")
             proxy.process.send_signal(signal.SIGHUP)
             async with asyncio.timeout(PATIENCE):

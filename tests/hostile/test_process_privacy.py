@@ -19,6 +19,7 @@ upstreams:
   api: {base_url: "http://127.0.0.1:9", provider: {type: api_key, keys: "${CANARY_KEY}"}}
   helped: {base_url: "http://127.0.0.1:9", provider: {type: api_key, keys: "${exec:HELPER}"}}
 """
+NAMED = ("--config", "sidekey.yaml")  # so that it may run a program
 # Root may read everything, so both sides are started without root's capabilities.
 PLAIN = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 READ = """
@@ -67,7 +68,7 @@ async def readable(home: Home, pid: int) -> list[str]:
 @pytest.mark.case("K04", "K10")
 async def test_no_process_of_the_same_user_reads_memory_or_environment(home: Home) -> None:
     home.configure(CONFIG.replace("HELPER", "echo made-up"))
-    run = (sys.executable, "-m", "proxy", "run")
+    run = (sys.executable, "-m", "proxy", "run", *NAMED)
     async with (
         plain(home, *run, CANARY_KEY="canary-key") as proxy,
         plain(home, "sleep", "60") as other,
@@ -83,7 +84,7 @@ async def test_no_process_of_the_same_user_reads_memory_or_environment(home: Hom
 @pytest.mark.case("K10")
 async def test_a_proxy_that_aborts_leaves_no_core(home: Home) -> None:
     home.configure(CONFIG.replace("HELPER", "echo made-up"))
-    async with home.serving(CANARY_KEY="canary-key") as proxy:
+    async with home.serving(*NAMED, CANARY_KEY="canary-key") as proxy:
         limits = proxy.limits
     assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
 
@@ -92,7 +93,7 @@ async def test_a_proxy_that_aborts_leaves_no_core(home: Home) -> None:
 async def test_no_program_inherits_the_variables_of_the_configuration(home: Home) -> None:
     """Neither one that gives a secret, nor one that anything else in the process starts."""
     home.configure(CONFIG.replace("HELPER", "sh -c 'env > environ; echo made-up'"))
-    async with home.serving(CANARY_KEY="canary-key"):
+    async with home.serving(*NAMED, CANARY_KEY="canary-key"):
         given = (home.work / "environ").read_text()
     assert f"HOME={home.folder}" in given
     assert "CANARY_KEY" not in given
@@ -108,7 +109,7 @@ def serve(*_):
     return nothing()
 run._serve = serve
 os.environ["CANARY_KEY"] = "canary-key"
-app(["run"])
+app(["run", "--config", "sidekey.yaml"])
 """
     )
     assert f"HOME={home.folder}" in ended.out, ended.err
@@ -118,7 +119,7 @@ app(["run"])
 @pytest.mark.case("K04")
 async def test_no_secret_stands_on_the_command_line(home: Home) -> None:
     home.configure(CONFIG.replace("HELPER", "echo made-up"))
-    async with home.serving(CANARY_KEY="canary-key") as proxy:
+    async with home.serving(*NAMED, CANARY_KEY="canary-key") as proxy:
         assert "canary-key" not in proxy.argv
 
 
