@@ -9,7 +9,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from proxy.credentials.redaction import Redaction
 from proxy.credentials.secret import Secret
 from proxy.errors import ConfigError
 from proxy.events import RequestForwarded, RequestRefused, Stopped, TokenFailed
-from proxy.observe.logs import REFUSALS, configure, level_of, log_observer
+from proxy.observe.logs import PATH_LIMIT, REFUSALS, configure, level_of, log_observer
 
 KEY = "kept-out-of-sight"  # no canary: pytest keeps the records as they were before masking
 STRUCTURED, PRETTY = "structured", "pretty"
@@ -78,6 +78,19 @@ def test_a_secret_is_masked_whoever_logs_it(log: Log, name: str) -> None:
     logging.getLogger(name).error("tried %s and %r", KEY, {"key": KEY})
     assert KEY not in log.text
     assert "tried *** and {'key': '***'}" in log.text
+
+
+@pytest.mark.parametrize("length", [1, PATH_LIMIT, PATH_LIMIT + 1, 30_000])
+def test_a_long_path_is_cut(length: int) -> None:
+    log = logging_to(io.StringIO())
+    log_observer()(replace(REFUSED, path="/" * length))
+    cut = "…" if length > PATH_LIMIT else ""
+    assert log.line()["path"] == "/" * min(length, PATH_LIMIT) + cut
+
+
+def test_a_secret_where_a_path_is_cut_is_masked_before(log: Log) -> None:
+    log_observer()(replace(REFUSED, path="/" * (PATH_LIMIT - 5) + KEY + "/" * 99))
+    assert KEY[:5] not in log.text
 
 
 def test_a_secret_is_masked_in_every_field_of_an_event(log: Log) -> None:

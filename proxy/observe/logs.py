@@ -29,7 +29,7 @@ from proxy.events import (
     TokenFailed,
     TokenNotStored,
 )
-from proxy.observe.masking import Masking
+from proxy.observe.masking import Line, Masking
 
 WARNINGS = (
     ConfigRefused,
@@ -49,6 +49,7 @@ LEVELS = {
     "error": logging.ERROR,
 }
 LEVEL_VARIABLE = "SIDEKEY_LOG_LEVEL"
+PATH_LIMIT = 512  # characters of a path in the log
 REFUSALS = 20  # lines a second about refused requests
 
 
@@ -82,6 +83,7 @@ def configure(
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,  # as text, without local variables
         Masking(redaction),
+        _cut,  # last, since no search finds half a secret
         _renderer(pretty=pretty),
     ]
     handler = logging.StreamHandler(stream)
@@ -91,6 +93,14 @@ def configure(
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a line that cannot be written is printed, arguments and all
+
+
+def _cut(_logger: object, _method: str, line: Line) -> Line:
+    """Shorten the path: any caller's may have 16 kB."""
+    path = line.get("path")
+    if isinstance(path, str) and len(path) > PATH_LIMIT:
+        line["path"] = path[:PATH_LIMIT] + "…"
+    return line
 
 
 def _renderer(*, pretty: bool) -> Any:
