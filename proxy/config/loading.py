@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from proxy.config.cookies import cookie_conflicts
 from proxy.config.document import MAX_BYTES, parse
 from proxy.config.exposure import exposure
 from proxy.config.interpolation import Expansion
@@ -112,7 +113,7 @@ def load(
     issues += _unless_reported(completion.issues, issues)
     settings, found = _validate(value)
     issues += _unless_reported(found, issues, completion.unknown)
-    issues += _unless_reported(port_conflicts(value), issues)
+    issues += _unless_reported([*port_conflicts(value), *cookie_conflicts(value)], issues)
     issues += exposure(settings) if settings is not None else []
 
     opened = secret_places(value, expansion.exposed, completion.secrets)

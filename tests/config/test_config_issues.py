@@ -187,6 +187,29 @@ def test_a_file_without_upstreams_is_refused(text, issues):
     assert len(issues(text)) == 1
 
 
+def passing(name, more=""):
+    return (
+        f"  {name}:\n    base_url: https://{name}.example\n"
+        f"    provider: {{type: miauth}}\n    cookies: pass\n{more}"
+    )
+
+
+def test_an_upstream_with_a_port_passes_cookies_only_if_no_other_one_does(issues, load_text):
+    """Cookies know no ports: at its own one its path is `/`, so the other one would get them."""
+    port = "    port: 8081\n"
+    assert issues("upstreams:\n" + passing("a", port) + passing("b")) == [
+        (
+            "sidekey.yaml:5:5: upstreams.a.cookies: cookies know no ports, and upstreams.b would"
+            " get these too: take port away"
+        )
+    ]
+    assert (
+        len(issues("upstreams:\n" + passing("a", port) + passing("b", port.replace("1", "2")))) == 2
+    )
+    assert load_text("upstreams:\n" + passing("a") + passing("b"))
+    assert load_text(GOOD + passing("b", port), ENVIRON)
+
+
 def test_two_upstreams_cannot_share_a_port(issues):
     second = "  b:\n    base_url: https://b.example\n    provider: {type: miauth}\n    port: 8081\n"
     assert issues(f"{GOOD}    port: 8081\n{second}", ENVIRON) == [
