@@ -88,3 +88,22 @@ def test_a_volume_of_kubernetes_is_read_through_its_links(password, tmp_path):
     (tmp_path / "volume" / "..data").symlink_to("..2026_01")
     (tmp_path / "volume" / "key").symlink_to("..data/key")
     assert password("${file:volume/key}") == "first"
+
+
+@needs_root
+def test_what_another_user_links_beside_his_file_makes_it_no_volume(wrong_password, tmp_path):
+    secret = write_secret(tmp_path / "secret")
+    os.chown(secret, 12345, -1)
+    for target in ("nowhere", "."):
+        link = tmp_path / "..data"
+        link.symlink_to(target)
+        os.chown(link, 12345, -1, follow_symlinks=False)
+        assert "belongs to another user" in wrong_password("${file:secret}")
+        link.unlink()
+
+
+def test_a_file_beside_a_volume_is_none_of_its_own(wrong_password, tmp_path):
+    write_secret(tmp_path / "..2026_01" / "key", mode=0o444)
+    (tmp_path / "..data").symlink_to("..2026_01")
+    write_secret(tmp_path / "secret", mode=0o444)
+    assert "chmod 600" in wrong_password("${file:secret}")

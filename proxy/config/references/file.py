@@ -74,8 +74,18 @@ def _is_mounted(path: Path, environ: Mapping[str, str]) -> bool:
 
     Kubernetes links `..data` of a volume to its present content, and each file through it.
     """
-    if (path.parent / "..data").is_symlink():
-        return True
-    real = Path(os.path.realpath(path))
     folders = _credential_folders(environ)
+    content = path.parent / "..data"
+    if _is_own_link(content):
+        folders.append(content)
+    real = Path(os.path.realpath(path))
     return any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
+
+
+def _is_own_link(path: Path) -> bool:
+    """Return whether we or root made this link: in `/tmp` anybody could, beside a foreign file."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(status.st_mode) and status.st_uid in (0, os.geteuid())
