@@ -1,12 +1,12 @@
 """What is wrong with a configuration, where it stands, and how it is printed.
 
-Names of keys are printed, values never: any of them may be a secret.
+Values are never printed: any of them may be a secret. Of keys those are that look like names; a
+secret may have been pasted in the place of one.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from typing import NamedTuple
 KeyPath = tuple[str | int, ...]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_$-]+")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,30}")  # most API keys have 32 characters or more
 
 
 class Position(NamedTuple):
@@ -37,13 +37,16 @@ class Issue:
 
 
 def written(path: KeyPath) -> str:
-    """Return the path as people write it: `upstreams.portal.provider.keys[0]`."""
+    """Return the path as people write it: `upstreams.portal.provider.keys[0]`.
+
+    A key that does not look like a name is shown as `<key>`; line and column tell where it is.
+    """
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += "." + (part if _PLAIN_KEY.fullmatch(part) else json.dumps(part))
+            text += "." + (part if _PLAIN_KEY.fullmatch(part) else "<key>")
     return text.removeprefix(".")
 
 

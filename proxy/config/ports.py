@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.config.issues import Issue, KeyPath
+from proxy.config.issues import Issue, KeyPath, written
 from proxy.config.models import Listen
 
 
@@ -20,7 +20,7 @@ def port_conflicts(value: dict[str, object]) -> list[Issue]:
         if port in taken:
             issues.append(Issue(path, f"port {port} is taken by {taken[port]}"))
         elif port:
-            taken[port] = f"upstreams.{name}"
+            taken[port] = written(path[:2])
     return issues
 
 

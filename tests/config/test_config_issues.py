@@ -187,6 +187,28 @@ def test_a_file_without_upstreams_is_refused(text, issues):
     assert len(issues(text)) == 1
 
 
+@pytest.mark.parametrize("secret", ["0123456789abcdef" * 2, "hunter-2!", "a.b", "é", "${KEY}"])
+def test_a_key_that_does_not_look_like_a_name_is_told_by_its_place_only(secret, issues):
+    """Somebody may have pasted a secret in the place of a key."""
+    key = f'"{secret}"'
+    upstream = f"{{port: 8080, base_url: 'https://a.example', provider: {{{key}: 1, {key}: 2}}}}"
+    found = issues(f"{key}: 1\nupstreams:\n  {key}: {upstream}\n  b: {{port: 8080}}\n")
+    assert found[0] == "sidekey.yaml:1:1: <key>: unknown key"
+    assert any("upstreams.<key>.provider.<key>: duplicate key" in line for line in found)
+    assert not any(secret in line for line in found)
+
+
+def test_a_key_that_looks_like_a_name_is_told(issues):
+    (line,) = issues(GOOD.replace("  a:", f"  {'a' * 30}:") + "    X-Key_1: 1", ENVIRON)
+    assert line.startswith(f"sidekey.yaml:6:5: upstreams.{'a' * 30}.X-Key_1: unknown key")
+
+
+def test_a_port_is_taken_by_an_upstream_whose_name_is_not_told(issues):
+    upstream = "{base_url: 'https://a.example', provider: {type: miauth}, port: 8081}"
+    found = issues(f"upstreams:\n  hunter-2!: {upstream}\n  b: {upstream}")
+    assert "sidekey.yaml:3:64: upstreams.b.port: port 8081 is taken by upstreams.<key>" in found
+
+
 def passing(name, more=""):
     return (
         f"  {name}:\n    base_url: https://{name}.example\n"
