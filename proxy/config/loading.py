@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from proxy.config.client_header import client_header_conflicts
 from proxy.config.cookies import cookie_conflicts
 from proxy.config.document import MAX_BYTES, parse
 from proxy.config.exposure import exposure
@@ -114,7 +115,8 @@ def load(
     settings, found = _validate(value)
     issues += _unless_reported(found, issues, completion.unknown)
     issues += _unless_reported([*port_conflicts(value), *cookie_conflicts(value)], issues)
-    issues += exposure(settings) if settings is not None else []
+    if settings is not None:
+        issues += [*exposure(settings), *client_header_conflicts(settings)]
 
     opened = secret_places(value, expansion.exposed, completion.secrets)
     issues += [exposed_secret_issue(place, expansion.exposed[place]) for place in opened]

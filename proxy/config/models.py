@@ -24,6 +24,15 @@ from pydantic_core import CoreSchema, core_schema
 
 from proxy.credentials.providers import AnyProvider
 from proxy.credentials.secret import Secret
+from proxy.gateway.fields import (
+    ABOUT_THE_CLIENT,
+    FROM_BROWSERS,
+    HOP,
+    HOP_BY_HOP,
+    PROTECTED,
+    REWRITTEN,
+    folded,
+)
 from proxy.injection import AnyInjector
 from proxy.injection.rule import FieldName
 from proxy.notation import BaseUrl, Duration, Frozen, Rate, Size, Status, check_url, origin_of
@@ -32,6 +41,11 @@ from proxy.pathglob import PathGlob
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MIN_KEY = 32
 _MIN_CLIENT_KEY = 16
+# The upstream reads these, or the guard does before clients show who they are.
+_TAKEN_FIELDS = (
+    HOP_BY_HOP | REWRITTEN | PROTECTED | FROM_BROWSERS | ABOUT_THE_CLIENT | {folded(HOP)}
+)
+_TAKEN_BEGINNINGS = ("accept", "content-", "if-", "sec-", "x-forwarded-")
 
 
 class Section(Frozen):
@@ -95,6 +109,12 @@ def _check_visible_ascii(value: object) -> object:
     return value
 
 
+def _check_client_field(name: str) -> str:
+    if folded(name) in _TAKEN_FIELDS or folded(name).startswith(_TAKEN_BEGINNINGS):
+        raise ValueError("this field has a meaning already: choose one such as Sidekey-Client")
+    return name
+
+
 def _check_network(network: str) -> str:
     try:
         ipaddress.ip_network(network)
@@ -128,6 +148,7 @@ Method = Annotated[str, AfterValidator(_check_method)]
 FilePath = Annotated[Path, AfterValidator(_check_file_path)]
 StoreKey = Annotated[Secret, _at_least(_MIN_KEY)]
 ClientKey = Annotated[Secret, _at_least(_MIN_CLIENT_KEY), BeforeValidator(_check_visible_ascii)]
+ClientField = Annotated[FieldName, AfterValidator(_check_client_field)]
 Network = Annotated[str, AfterValidator(_check_network)]
 WebOrigin = Annotated[str, AfterValidator(_check_origin)]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_refuse_bool)]
@@ -177,7 +198,7 @@ class Listen(Section):
 class ClientHeader(Section):
     """A field that only clients know which may call."""
 
-    name: FieldName = "Sidekey-Client"
+    name: ClientField = "Sidekey-Client"
     """Name of the field."""
     value: ClientKey
     """Its value, of at least 16 characters."""

@@ -209,6 +209,48 @@ def test_a_port_is_taken_by_an_upstream_whose_name_is_not_told(issues):
     assert "sidekey.yaml:3:64: upstreams.b.port: port 8081 is taken by upstreams.<key>" in found
 
 
+TAKEN_FIELDS = """
+Authorization X-Api-Key x_api_key Cookie cookie2 Host Connection Content-Length Content_Length TE
+Transfer-Encoding Content-Type Content-Encoding Proxy-Authorization Upgrade Expect Origin Referer
+Via Sec-Fetch-Site X-Forwarded-For Sidekey-Hop
+"""
+
+
+def shown_in(name):
+    return f"clients:\n  header:\n    name: {name}\n    value: a-made-up-client-key\n"
+
+
+@pytest.mark.parametrize("name", TAKEN_FIELDS.split())
+def test_clients_cannot_be_known_by_a_field_that_has_a_meaning(name, issues):
+    """The secret would reach the upstream, or take the place of a credential or of framing."""
+    assert issues(shown_in(name) + GOOD, ENVIRON) == [
+        (
+            "sidekey.yaml:3:5: clients.header.name: this field has a meaning already: choose one"
+            " such as Sidekey-Client"
+        )
+    ]
+
+
+@pytest.mark.parametrize("rule", ["X-Team-Key", "x_team-KEY"])
+def test_clients_cannot_be_known_by_the_field_of_a_credential(rule, issues, load_text):
+    text = shown_in("X-Team_Key") + GOOD
+    assert load_text(text + "    inject: {in: query, name: X-Team-Key}\n", ENVIRON)
+    assert issues(
+        text + f"    inject: [{{in: query, name: k}}, {{in: header, name: {rule}}}]\n", ENVIRON
+    ) == [
+        (
+            "sidekey.yaml:3:5: clients.header.name: the credential of upstreams.a goes into this"
+            " field: choose another one"
+        )
+    ]
+
+
+def test_the_default_field_of_clients_cannot_hold_a_credential_either(issues):
+    text = "clients: {header: {value: a-made-up-client-key}}" + GOOD
+    (line,) = issues(text + "    inject: {in: header, name: Sidekey-Client}\n", ENVIRON)
+    assert line.startswith("sidekey.yaml:1:11: clients.header.name: the credential of upstreams.a")
+
+
 def passing(name, more=""):
     return (
         f"  {name}:\n    base_url: https://{name}.example\n"
