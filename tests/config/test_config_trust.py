@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 
 import pytest
 
@@ -38,33 +39,7 @@ def test_it_runs_no_program_until_it_is_named(load_text, issues, tmp_path):
     assert (tmp_path / "made").exists(), "a test that can fail"
 
 
-@pytest.mark.parametrize(
-    ("reference", "said"),
-    [
-        ("${keyring:ssh/me}", "read the keyring"),
-        ("${credential:key}", "read credentials of the platform"),
-        ("${file:../secret}", "read files beyond that directory"),
-        ("${file:/proc/self/environ}", "read files beyond that directory"),
-        ("${file:link}", "read files beyond that directory"),
-        ("${file:folder/../../secret}", "read files beyond that directory"),
-    ],
-)
-def test_it_reads_no_secret_from_elsewhere(reference, said, tmp_path, monkeypatch):
-    """Or a cloned repository could have `~/.ssh` sent to a server of its own."""
-    folder = tmp_path / "cloned"
-    (folder / "folder").mkdir(parents=True)
-    (tmp_path / "secret").write_text("canary")
-    (folder / "link").symlink_to(tmp_path / "secret")
-    path = folder / "config.yaml"
-    path.write_text(upstream(reference))
-    path.chmod(0o644)
-    with pytest.raises(ConfigError) as caught:
-        load(path, environ={}, is_trusted=False)
-    (line,) = caught.value.issues
-    assert line.endswith(f"may not {said}; to allow it: --config ./config.yaml")
-
-
-def test_it_reads_variables_and_the_files_beside_it(load_text, tmp_path):
+def test_it_may_use_everything_that_runs_nothing(load_text, tmp_path):
     (tmp_path / "key").write_text("kept")
     (tmp_path / "key").chmod(0o600)
     for reference in ("${KEY}", "${NO:-kept}", "${file:key}", f"${{file:{tmp_path}/key}}"):
@@ -75,16 +50,23 @@ def test_once_it_is_named_it_may_do_as_any_other(load_text):
     assert key_of(load_text, "${exec:echo kept}", PATH, is_trusted=True) == "kept"
 
 
-def test_a_nul_in_the_path_of_a_file_is_said_in_words(issues):
-    text = upstream("x").replace("'x'", '"${file:a\\0b}"')
-    assert "may not read files" in issues(text, is_trusted=False)[0]
-
-
-@pytest.mark.parametrize("mode", [0o620, 0o602, 0o664, 0o666], ids=oct)
+@pytest.mark.parametrize("mode", [0o602, 0o606, 0o666], ids=oct)
 def test_it_is_refused_if_others_can_change_it(mode, load_text, issues):
     said = "sidekey.yaml: others can change it: chmod go-w sidekey.yaml"
     assert issues(upstream("${KEY}"), {"KEY": "k"}, mode=mode, is_trusted=False) == [said]
     assert load_text(upstream("${KEY}"), {"KEY": "k"}, mode=mode), "a container sets its own"
+
+
+@needs_root
+@pytest.mark.parametrize(("group", "refused"), [(os.getegid(), False), (12345, True)])
+def test_its_group_may_change_it_only_if_it_is_our_own(tmp_path, group, refused):
+    """Ubuntu and Fedora give everybody a group of their own, and files that it can write."""
+    path = tmp_path / "sidekey.yaml"
+    path.write_text(upstream("${KEY}"))
+    path.chmod(0o664)
+    os.chown(path, -1, group)
+    with pytest.raises(ConfigError, match="others can change it") if refused else nullcontext():
+        load(path, environ={"KEY": "k"}, is_trusted=False)
 
 
 @needs_root
@@ -102,4 +84,13 @@ async def test_a_command_in_a_foreign_folder_runs_nothing(home):
     status = await home.run("status", **PATH)
     assert (status.code, status.out) == (2, "")
     assert "may not run programs" in status.err
+    assert not (home.work / "made").exists()
+
+
+async def test_a_reload_trusts_a_file_no_more_than_the_start_did(home):
+    home.configure(f"listen: {{port: 0}}\n{upstream('made-up')}")
+    async with home.serving(**PATH) as proxy:
+        home.configure(f"listen: {{port: 0}}\n{upstream('${exec:touch made}')}")
+        refused = await proxy.event("config.refused")
+    assert "may not run programs" in refused["issues"][0]
     assert not (home.work / "made").exists()
