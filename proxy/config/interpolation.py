@@ -13,7 +13,7 @@ from pathlib import Path
 
 from proxy.config.issues import Issue, KeyPath
 from proxy.config.references import Unresolved, file, keyring, program
-from proxy.config.trust import check_reference
+from proxy.config.trust import check_programs
 from proxy.config.versions import Versions, version_at
 
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inner>[^}]*)(?P<end>\}?))", re.DOTALL)
@@ -33,7 +33,7 @@ class Expansion:
     can read, by the place of the reference, `variables` the environment variables, and `files` the
     versions of the files, `None` for one that is not there.
     Relative paths start at the folder of `config`, the file that is read. Unless `is_trusted`, it
-    may not use every kind of reference.
+    may run no programs.
     """
 
     environ: Mapping[str, str]
@@ -73,8 +73,8 @@ class Expansion:
 
     def _resolved(self, inner: str, path: KeyPath) -> str:
         kind, separator, rest = inner.partition(":")
-        if separator and not self.is_trusted:
-            check_reference(self.config, kind, rest)
+        if kind == "exec" and separator and not self.is_trusted:
+            check_programs(self.config)
         if separator:
             match kind:
                 case "file":
