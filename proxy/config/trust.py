@@ -26,8 +26,8 @@ def check_writers(path: Path, status: os.stat_result) -> None:
         raise ConfigError(
             [f"{path}: belongs to another user; to use it all the same: --config ./{path.name}"]
         )
-    # Where everybody has a group of their own, files are made writable for it.
-    by_group = status.st_mode & stat.S_IWGRP and status.st_gid != os.getegid()
+    # Where everybody has a group of their own, with their own number, files are writable for it.
+    by_group = status.st_mode & stat.S_IWGRP and status.st_gid != status.st_uid
     if by_group or status.st_mode & stat.S_IWOTH:
         raise ConfigError([f"{path}: others can change it: chmod go-w {path.name}"])
 
