@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from aiohttp import http_exceptions
@@ -19,6 +20,10 @@ FIELD_LIMIT = LINE_LIMIT - 1  # bytes; aiohttp's error tells by the limit whethe
 # with 1, reading would stop and start again for every request.
 QUEUE_LIMIT = 2
 TOO_MANY_FIELDS = "Too many headers received"  # aiohttp's words: it has no class for this
+
+# llhttp reads these as well, and aiohttp does not ask which it was. In one piece, as a request line
+# comes: one in drips is taken for HTTP/1.0, and has to have a Host all the same.
+OTHER_PROTOCOL = re.compile(rb" (?:RTSP|ICE)/\d\.\d\r?\n")
 
 Parsed = tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]
 
@@ -41,6 +46,8 @@ class RequestParser(HttpRequestParser):
         """Return the requests whose heads `data` completes; raise `BadHttpMessage`."""
         if not self.content.is_eof():
             return self._parsed(data)
+        if OTHER_PROTOCOL.search(data):
+            raise http_exceptions.BadHttpMessage("another protocol than HTTP")
         room = HEAD_LIMIT - self.head_size
         self.head_size += len(data)
         messages, upgraded, tail = self._parsed(data[:room])

@@ -22,7 +22,7 @@ STRICTER = {
     "connection: Multiple tokens with folding and LWS": 400,  # a websocket handshake without key
     "connection: Upgrade GET request": 400,  # another one, of a draft before RFC 6455
     "connection: Upgrade POST request": 400,  # a handshake is a GET
-    "method: ANNOUNCE request with RTSP": 405,
+    "method: ANNOUNCE request with RTSP": 400,
     "method: CONNECT request": 400,
     "method: CONNECT request with CAPS": 400,
     "method: CONNECT with body": 400,
@@ -34,7 +34,7 @@ STRICTER = {
     "method: REPORT request": 405,
     "method: SEARCH request": 405,
     "method: SOURCE request": 405,
-    "method: SOURCE request with ICE": 405,
+    "method: SOURCE request with ICE": 400,
     "sample: No HTTP version": 505,  # HTTP/0.9
     "transfer-encoding: POST with `chunked` as last transfer-encoding": 501,
     "transfer-encoding: POST with `chunked` as last transfer-encoding (multiple headers)": 400,
