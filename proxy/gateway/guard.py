@@ -43,6 +43,7 @@ THROUGH_A_PROXY = (
     "X-Real-IP",
 )
 ROOT = 0
+LAST_PORT = 65535
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _UCRED = struct.Struct("3i")  # pid, uid, gid (Linux, unix(7))
 
@@ -160,7 +161,7 @@ def check_host(headers: CIMultiDictProxy[str], listener: Listener) -> str:
     if len(fields) != 1:
         raise BadMessage("the request must have exactly one Host field")
     match = _HOST.fullmatch(fields[0].strip(" \t"))  # before `lower` turns a Kelvin sign into a k
-    if match is None:
+    if match is None or int(match["port"] or 0) > LAST_PORT:
         raise BadMessage("the Host field is malformed")
     name = match["name"].lower().removesuffix(".")
     port = int(match["port"]) if match["port"] else (None if listener.port is None else 80)

@@ -49,6 +49,7 @@ def named(text: str, listener: Listener) -> str | None:
 @example("localhost:８０８０", LISTENERS[0])
 @example("\N{KELVIN SIGN}abu.localhost:8080", LISTENERS[0])
 @example("\xa0localhost", LISTENERS[1])
+@example("localhost:65536", LISTENERS[2])
 @given(st.one_of(JOINED, CHANGED, st.text()), st.sampled_from(LISTENERS))
 def test_a_host_is_refused_or_is_one_of_the_listeners_names_at_its_port(
     text: str, listener: Listener
