@@ -19,6 +19,7 @@ from proxy.app import Running, open_store, running
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import say, table
 from proxy.config import INHERITED, Loaded, load
+from proxy.config.models import Clients
 from proxy.config.versions import Versions
 from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError
@@ -127,8 +128,18 @@ async def banner(loaded: Loaded, proxy: Running) -> str:
     first = next(iter(proxy.upstreams))
     return (
         f"sidekey {__version__}, {loaded.path}\n{table(rows)}\n"
-        f"try:  curl -i {curl_url(proxy, first)}\nstop with Ctrl-C"
+        f"try:  curl -i {_shown(loaded.settings.clients)}{curl_url(proxy, first)}\n"
+        "stop with Ctrl-C"
     )
+
+
+def _shown(clients: Clients | None) -> str:
+    """Return curl's option with which a client shows who it is; the secret itself stays out."""
+    if clients is None:
+        return ""
+    if clients.header is not None:
+        return f'-H "{clients.header.name}: $SECRET" '
+    return '-H "Authorization: Bearer $KEY" '
 
 
 async def _row(proxy: Running, name: str) -> tuple[str, ...]:

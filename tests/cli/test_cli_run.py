@@ -52,6 +52,26 @@ async def test_the_banner_names_each_upstream_and_its_curl_line_works(home: Home
     assert (ended.code, ended.out) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("clients", "variable"),
+    [
+        ("{keys: a-made-up-client-key}", "KEY"),
+        ("{header: {value: a-made-up-client-key}}", "SECRET"),
+    ],
+)
+async def test_the_curl_line_has_a_place_for_what_clients_show(
+    home: Home, clients: str, variable: str
+) -> None:
+    sandbox = JQuantsV2()
+    async with serve(sandbox.application()) as origin:
+        home.configure(f"clients: {clients}\n{KEY.format(origin=origin)}")
+        async with home.started("run", "--port", "0", terminal=True, NO_COLOR="1") as proxy:
+            line = (await proxy.err.shows(r"try: +(curl .+?)\r?$"))[1]
+            answer = await home.shell(line, **{variable: "a-made-up-client-key"})
+    assert "a-made-up" not in line
+    assert sandbox.requests[0].header("x-api-key") == ["demo-api-key"], answer.out
+
+
 async def test_on_a_terminal_the_log_is_coloured_unless_no_color_is_set(home: Home) -> None:
     home.configure(NOWHERE.format(beginning=""))
     async with home.started("run", "--port", "0", terminal=True) as proxy:
