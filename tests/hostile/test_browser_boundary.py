@@ -99,7 +99,7 @@ async def test_our_names_in_any_spelling_are_served(hostile: Hostile) -> None:
 @pytest.mark.case("B06")
 @ON_TCP
 async def test_our_name_with_another_port_is_421(hostile: Hostile) -> None:
-    for host in ("127.0.0.1", "127.0.0.1:1", "localhost:80", "localhost:99999"):
+    for host in ("127.0.0.1", "127.0.0.1:1", "localhost:80", "localhost:65535"):
         await check_foreign(hostile, "/r/a", host)
 
 
@@ -107,6 +107,7 @@ async def test_our_name_with_another_port_is_421(hostile: Hostile) -> None:
 async def test_a_malformed_host_is_400(hostile: Hostile) -> None:
     for host in (
         "localhost@evil x",
+        "localhost:65536",
         "localhost:{port}@evil.example",
         "user@localhost:{port}",
         "localhost,evil",
