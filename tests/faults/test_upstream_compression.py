@@ -18,7 +18,7 @@ MIB = 2**20
 GROWTH = 16 * MIB
 TEXT = b"text " * 500
 CODED = {
-    "gzip": gzip.compress(TEXT),
+    "gzip": gzip.compress(TEXT, mtime=0),
     "deflate": zlib.compress(TEXT),
     "br": b"\x0b\x02\x80hello\x03",  # RFC 7932
     "zstd": b"\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello",  # RFC 8878: one raw block
