@@ -29,6 +29,12 @@ TOKEN_SPELLINGS = (
     "/oauth/token;x=1",
     "/oauth;x/token",
     "/oauth/%2574oken",
+    "/oauth/token%3f",
+    "/oauth/token%3Fx=1/y",
+    "/oauth/token%253f",
+    "/oauth/token%23x",
+    "/oauth/token.",
+    "/oauth%20/token%20./",
 )
 
 
