@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
+from command_line import free_port
 from gateway_samples import keyed
-from proxying import sidekey
-from raw_client import ask, ask_raw, raw_client
+from proxying import BEGINNING, sidekey
+from raw_client import ask, ask_raw, message, raw_client
 from raw_upstream import answering
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 async def test_a_prefix_an_own_host_name_and_an_own_port_lead_to_the_upstream(
@@ -154,3 +148,38 @@ async def test_our_own_pages_are_for_reading(tmp_path: Path) -> None:
     async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
         assert (await ask(proxy, "POST /_sidekey/status")).status == 405
         assert (await ask(proxy, "HEAD /_sidekey/healthz")).status == 200
+
+
+HANDSHAKE = (
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+@pytest.mark.parametrize("handshake", [(), HANDSHAKE], ids=["request", "websocket"])
+@pytest.mark.parametrize("line", ["GET /a", "GET /_sidekey/status"])
+async def test_an_own_port_is_guarded_like_the_main_one(
+    tmp_path: Path, line: str, handshake: tuple[str, ...]
+) -> None:
+    port = free_port()
+    beginning = BEGINNING + "clients: {keys: a-made-up-client-key}\n"
+    ours = f"localhost:{port}"
+    refused = [
+        ("evil.example", (), 421),
+        ("localhost:1", (), 421),
+        (ours, ("Origin: http://evil.example",), 403),
+        (ours, ("Sec-Fetch-Site: cross-site",), 403),
+        (ours, ("Via: 1.1 x",), 403),
+        (ours, (), 401),
+    ]
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more=f"port: {port}"), beginning=beginning),
+    ):
+        for host, fields, status in refused:
+            async with raw_client(port) as client:
+                await client.send(message(line, *fields, *handshake, host=host))
+                assert (await client.answer()).status == status, (host, fields)
+        assert upstream.connections == 0
