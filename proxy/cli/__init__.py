@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from types import TracebackType
 
 INTERRUPTED = 130
@@ -32,8 +31,9 @@ def _run() -> int:
 
 
 def _report_mistake(
-    kind: type[BaseException], _error: BaseException, frames: TracebackType | None
+    _kind: type[BaseException], error: BaseException, _frames: TracebackType | None
 ) -> None:
-    """Say where a mistake of ours happened; the error's own text may hold a secret."""
-    where = "".join(traceback.format_tb(frames))
-    print(f"sidekey: internal error: {kind.__name__}\n{where}", file=sys.stderr, end="")
+    """Say where a mistake of ours happened, in the log where there is one, else on stderr."""
+    from proxy.mistakes import tell
+
+    tell(error)
