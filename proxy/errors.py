@@ -150,7 +150,10 @@ class ClientKeyRequired(ClientError):
     slug = "client-key-required"
     title = "Client key required"
     status = 401
-    advice = "give the program one of clients.keys of the configuration as its API key"
+    advice = (
+        "give the program one of clients.keys of the configuration as its API key,"
+        " or send it as Authorization: Bearer"
+    )
     fields = (("WWW-Authenticate", 'Bearer realm="sidekey"'),)  # RFC 9110 15.5.2
 
 

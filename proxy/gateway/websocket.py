@@ -26,9 +26,10 @@ HANDSHAKE = CIMultiDict([("Connection", "Upgrade"), ("Upgrade", "websocket")])
 
 def wants_websocket(headers: MultiMapping[str]) -> bool:
     """Tell whether the client asks for a websocket (RFC 6455 4.2.1)."""
-    upgrade = headers.get("Upgrade", "").strip().lower()
+    if headers.get("Upgrade", "").strip().lower() != "websocket":
+        return False
     options = [option.strip() for option in headers.get("Connection", "").lower().split(",")]
-    return upgrade == "websocket" and "upgrade" in options
+    return "upgrade" in options
 
 
 def check_handshake(request: web.BaseRequest) -> None:
