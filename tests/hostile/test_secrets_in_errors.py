@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+import logging
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,17 @@ def mistake(
     monkeypatch.setattr(Exchange, "run", run_and_fail)
 
 
+@contextmanager
+def no_log() -> Iterator[None]:
+    """Leave logging as `sidekey login` does, which has none of its own: pytest's is put away."""
+    root = logging.getLogger()
+    others, root.handlers[:] = root.handlers[:], []
+    try:
+        yield
+    finally:
+        root.handlers[:] = others
+
+
 def configured(provider: str, issuer: str) -> str:
     text = PROVIDERS[provider].format(issuer=issuer, one=canary("one"), two=canary("two"))
     return f"r:\n  base_url: {issuer}/api-of-mine\n  provider: {text}"
@@ -143,7 +156,8 @@ async def test_a_mistake_while_somebody_signs_in_tells_nothing(
                     proxy.source("r"), proxy.running.exchange, show=lambda url: None, wait=5
                 )
     assert holds_canary(str(caught.value))
-    _report_mistake(caught.type, caught.value, caught.tb)
+    with no_log():
+        _report_mistake(caught.type, caught.value, caught.tb)
     said = capsys.readouterr().err
     assert "RuntimeError" in said
     assert not holds_canary(said)
