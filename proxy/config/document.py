@@ -20,6 +20,7 @@ MAX_BYTES = 1024 * 1024
 MAX_NODES = 10_000
 MAX_DEPTH = 32
 MAX_ALIASES = 64
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile(
@@ -128,7 +129,7 @@ def _scan(text: str) -> None:
         if documents > 1:
             raise _Unreadable("a second document begins here: only one is read", position)
         if depth > MAX_DEPTH:
-            raise _Unreadable(f"nested deeper than {MAX_DEPTH} levels", position)
+            raise _Unreadable(TOO_DEEP, position)
         if aliases > MAX_ALIASES:
             raise _Unreadable(f"more than {MAX_ALIASES} aliases", position)
         if count > 2 * MAX_NODES:
@@ -140,6 +141,8 @@ def _scan(text: str) -> None:
 def _syntax_issue(error: yaml.MarkedYAMLError, text: str) -> Issue:
     mark = error.problem_mark or error.context_mark
     problem = _QUOTED.sub(_unless_value, error.problem or "this is no YAML")
+    if "maximum nesting depth" in problem:  # PyYAML 6.0.4 reads ahead and has a limit of its own
+        problem = TOO_DEEP
     if "cannot start any token" in problem:
         is_tab = mark is not None and text[mark.index : mark.index + 1] == "\t"
         problem = (
@@ -170,7 +173,7 @@ class _Builder:
         if self._count > MAX_NODES:
             raise _Unreadable(f"more than {MAX_NODES} values, aliases included", position)
         if len(path) > MAX_DEPTH:
-            raise _Unreadable(f"nested deeper than {MAX_DEPTH} levels", position)
+            raise _Unreadable(TOO_DEEP, position)
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":

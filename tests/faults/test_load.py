@@ -25,6 +25,7 @@ from raw_upstream import Conversation
 SLOWHTTPTEST = shutil.which("slowhttptest")
 DEAF = 2 * MIB  # that one client may cost that reads nothing
 SHORT = "timeouts: {head: 1s, content: 1s, send: 1s, idle: 1m}"
+PATIENT = "timeouts: {head: 8s, content: 8s, send: 8s, idle: 1m}"  # long enough for all to arrive
 LONG = "timeouts: {head: 5m, content: 5m, send: 5m, idle: 5m}"
 
 
@@ -52,7 +53,7 @@ async def drip(client: RawClient, piece: bytes) -> None:
 @pytest.mark.case("D01")
 async def test_clients_that_never_finish_their_head_are_left(tmp_path: Path) -> None:
     count = scaled(200, 1_000)
-    async with loaded(tmp_path, listen=SHORT) as proxy:
+    async with loaded(tmp_path, listen=PATIENT) as proxy:
         before, files = proxy.memory, proxy.files
         async with clients(proxy.port, count) as slow, proxy.serving_others():
             for client in slow:
