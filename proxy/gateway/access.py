@@ -10,10 +10,10 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from proxy.config.models import AccessRule, LocalAnswer, Upstream
-from proxy.errors import METHODS, MethodNotAllowed, NotAllowed
 from proxy.gateway.target import INSPECTIONS
 from proxy.notation import origin_of
 from proxy.pathglob import matches, matches_decoded
+from proxy.refusals import METHODS, MethodNotAllowed, NotAllowed
 
 _QUERY = re.compile("[?#]")
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)

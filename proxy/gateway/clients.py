@@ -10,9 +10,10 @@ from multidict import CIMultiDictProxy
 
 from proxy.config import models
 from proxy.credentials.secret import Secret
-from proxy.errors import ClientHeaderRequired, ClientKeyRequired, SidekeyError, TooManyRequests
+from proxy.errors import SidekeyError
 from proxy.gateway.content import ClientContent, gathered
 from proxy.injection import Body, Injector, OutgoingRequest, client_values, content_limit
+from proxy.refusals import ClientHeaderRequired, ClientKeyRequired, TooManyRequests
 
 PEEK = 64 * 1024  # bytes of multipart content within which a phantom key has to stand
 ROOM = 16 * 2**20  # bytes of content that all strangers together may keep waiting

@@ -9,9 +9,10 @@ from contextlib import aclosing, suppress
 
 from aiohttp import web
 
-from proxy.errors import BadMessage, ClientTooSlow, ContentTooLarge, SidekeyError
+from proxy.errors import SidekeyError
 from proxy.gateway.limits import too_large
 from proxy.injection import ContentFilter, Injector, OutgoingRequest, content_limit
+from proxy.refusals import BadMessage, ClientTooSlow, ContentTooLarge
 
 REPLAY_LIMIT = 256 * 1024  # bytes kept; larger content cannot be sent a second time
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -8,7 +8,8 @@ from functools import cache
 
 from multidict import CIMultiDict, MultiMapping
 
-from proxy.errors import LoopDetected, UpstreamUnreachable
+from proxy.errors import UpstreamUnreachable
+from proxy.refusals import LoopDetected
 
 HOP_BY_HOP = frozenset(  # RFC 9110 7.6.1, and those that older software still sends
     {

@@ -9,14 +9,7 @@ from collections.abc import Awaitable, Callable, Container, Mapping
 from aiohttp import web
 
 from proxy.credentials.redaction import Redaction
-from proxy.errors import (
-    BadTarget,
-    ClientKeyRequired,
-    CrossSiteRefused,
-    MethodNotAllowed,
-    SidekeyError,
-    UnknownUpstream,
-)
+from proxy.errors import SidekeyError
 from proxy.events import Observer, RequestAborted, RequestRefused
 from proxy.gateway.clients import Clients
 from proxy.gateway.cross_origin import let_read, permission
@@ -25,6 +18,13 @@ from proxy.gateway.guard import OWN_HOST_SUFFIX, Caller, Guard, Listener
 from proxy.gateway.problems import problem
 from proxy.gateway.target import Target, split_prefix
 from proxy.observe.pages import Page
+from proxy.refusals import (
+    BadTarget,
+    ClientKeyRequired,
+    CrossSiteRefused,
+    MethodNotAllowed,
+    UnknownUpstream,
+)
 
 READING = frozenset({"GET", "HEAD"})
 OWN_PREFIX = "_sidekey"

@@ -20,16 +20,10 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from proxy.config.models import Listen
-from proxy.errors import (
-    BadMessage,
-    CrossSiteRefused,
-    HostRefused,
-    ListenError,
-    MethodNotAllowed,
-    PeerRefused,
-)
+from proxy.errors import ListenError
 from proxy.gateway.clients import Clients
 from proxy.gateway.target import Target, parse
+from proxy.refusals import BadMessage, CrossSiteRefused, HostRefused, MethodNotAllowed, PeerRefused
 
 OWN_HOST_SUFFIX = ".localhost"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from proxy.config import models
-from proxy.errors import ContentTooLarge, RateLimited, TooManyRequests
+from proxy.refusals import ContentTooLarge, RateLimited, TooManyRequests
 
 ROUNDING = 1e-6  # seconds by which sums of intervals may be off
 

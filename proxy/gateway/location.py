@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
-from proxy.errors import BadTarget
 from proxy.gateway.target import check_path
 from proxy.notation import origin_of
+from proxy.refusals import BadTarget
 
 FIELDS = frozenset({"location", "content-location"})
 _MISREAD = re.compile(r"[\x00-\x20\x7f\\]")

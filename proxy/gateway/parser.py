@@ -10,7 +10,8 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from proxy.errors import BadMessage, ListenError, SidekeyError, TargetTooLong
+from proxy.errors import ListenError, SidekeyError
+from proxy.refusals import BadMessage, TargetTooLong
 
 HEAD_LIMIT = 64 * 1024  # bytes of request line and fields together
 FIELDS_LIMIT = 128

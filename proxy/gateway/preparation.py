@@ -9,13 +9,13 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.config.models import Upstream
-from proxy.errors import CredentialConflict
 from proxy.gateway.clients import Clients
 from proxy.gateway.content import ClientContent, gathered
 from proxy.gateway.fields import hops, request_fields, without_unreadable_codings
 from proxy.gateway.target import Target
 from proxy.gateway.websocket import HANDSHAKE, wants_websocket
 from proxy.injection import Cookie, Injector, OutgoingRequest, client_values, strip_credentials
+from proxy.refusals import CredentialConflict
 
 PROCESS = secrets.token_hex(8)  # what upstreams that are proxies like this one know it by
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from proxy.errors import BadMessage, SidekeyError
+from proxy.errors import SidekeyError
+from proxy.refusals import BadMessage
 
 ERROR_FIELD = "Sidekey-Error"
 PROTECTION = {  # of answers that are our own: nobody may keep them, sniff them or embed them

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote_to_bytes
 
-from proxy.errors import BadTarget, TargetTooLong
+from proxy.refusals import BadTarget, TargetTooLong
 
 TARGET_LIMIT = 16 * 1024  # characters; J-Quants' refresh token alone takes 2 kB
 AS_SHOWN = "send the path as the API shows it, without dot segments and encoded slashes"

@@ -15,9 +15,10 @@ import aiohttp.client_proto
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict, MultiMapping
 
-from proxy.errors import BadMessage, UpstreamUnreachable
+from proxy.errors import UpstreamUnreachable
 from proxy.gateway.stall import StallWatch
 from proxy.gateway.upstream import UpstreamResponse
+from proxy.refusals import BadMessage
 
 FLUSH = 5.0  # seconds for the one who stays to read what the one who left had sent
 _KEY = re.compile("[A-Za-z0-9+/]{22}==")

@@ -13,7 +13,6 @@ from typing import Annotated
 from pydantic import Field
 
 from proxy.credentials.secret import Secret
-from proxy.errors import ContentNotInjectable
 from proxy.injection.body import Body
 from proxy.injection.cookie import Cookie
 from proxy.injection.header import Header
@@ -21,6 +20,7 @@ from proxy.injection.path import Path
 from proxy.injection.query import Query
 from proxy.injection.request import ContentFilter, OutgoingRequest
 from proxy.injection.rule import Injector
+from proxy.refusals import ContentNotInjectable
 
 AnyInjector = Annotated[Header | Query | Body | Cookie | Path, Field(discriminator="place")]
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from proxy.errors import ContentTooLarge, ContentTypeNotInjectable
 from proxy.injection import urlencoded
 from proxy.injection.form import with_field
 from proxy.injection.json_object import member, with_member
@@ -15,6 +14,7 @@ from proxy.injection.media import parameters
 from proxy.injection.multipart import MultipartFilter, boundary_of, fields_of
 from proxy.injection.request import OutgoingRequest
 from proxy.injection.rule import Injector, Name, sendable
+from proxy.refusals import ContentTooLarge, ContentTypeNotInjectable
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

@@ -11,7 +11,7 @@ import re
 
 import msgspec
 
-from proxy.errors import ContentNotInjectable
+from proxy.refusals import ContentNotInjectable
 
 _BOM = "\ufeff"
 _SPACE = re.compile(r"[ \t\r\n]*")

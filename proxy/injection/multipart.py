@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from proxy.errors import ContentNotInjectable
 from proxy.injection.media import names, parameters
+from proxy.refusals import ContentNotInjectable
 
 HEAD_LIMIT = 16 * 1024  # bytes of one delimiter line with the part's header fields
 VALUE_LIMIT = 4 * 1024  # bytes of a dropped part that is remembered

@@ -160,7 +160,7 @@ async def test_a_misskey_rejection_is_final_until_the_next_login(
             await sign_in(proxy, misskey)
             path = "POST /misskey/api/i"
             assert (await ask(proxy, path, JSON, content=b"{}")).status == 200
-            misskey.revoke(proxy.source("misskey").current.value.reveal())
+            misskey.revoke(proxy.source("misskey").entry.token.value.reveal())
             answers = [await ask(proxy, path, JSON, content=b"{}") for _ in range(5)]
             [status_now] = (await ask(proxy, "GET /_sidekey/status")).json()["upstreams"]
             assert (await ask(proxy, "GET /_sidekey/readyz")).status == 503

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from proxy.errors import LoopDetected, UpstreamUnreachable
+from proxy.errors import UpstreamUnreachable
 from proxy.gateway.fields import (
     HOP_BY_HOP,
     check_hops,
@@ -16,6 +16,7 @@ from proxy.gateway.fields import (
     response_fields,
     with_protection,
 )
+from proxy.refusals import LoopDetected
 
 NAMES = st.sampled_from(
     [

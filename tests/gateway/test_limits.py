@@ -19,8 +19,8 @@ from raw_upstream import OK, Conversation, answering, conversing
 from websocket_samples import HANDSHAKE, SWITCHED
 
 from proxy.config import models
-from proxy.errors import ContentTooLarge, RateLimited, TooManyRequests
 from proxy.gateway.limits import Limits
+from proxy.refusals import ContentTooLarge, RateLimited, TooManyRequests
 
 
 def passes(limits: Limits) -> bool:

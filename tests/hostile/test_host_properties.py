@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.errors import BadMessage, HostRefused
 from proxy.gateway.guard import LOOPBACK_NAMES, Listener, check_host
+from proxy.refusals import BadMessage, HostRefused
 
 FRONT = "front.example:443"
 CONFIGURED = frozenset([*LOOPBACK_NAMES, "box.example", FRONT])

@@ -15,16 +15,19 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 from yarl import URL
 
+from proxy.clock import utc_now
 from proxy.config.models import Upstream
 from proxy.credentials.exchange import Exchange
 from proxy.credentials.redaction import Redaction
-from proxy.credentials.source import Source, utc_now
+from proxy.credentials.resources import Resources
+from proxy.credentials.source import Source
 from proxy.credentials.stores.memory import MemoryStore
-from proxy.errors import BadTarget, NotAllowed
+from proxy.events import nobody
 from proxy.gateway.access import Access
 from proxy.gateway.target import check_path, parse, split_prefix
 from proxy.gateway.upstream import UpstreamConnections
 from proxy.injection import OutgoingRequest
+from proxy.refusals import BadTarget, NotAllowed
 
 BASES = ["http://up.example", "https://up.example:8443/base/v1", "http://127.0.0.1:81/b%20c"]
 PIECES = [
@@ -45,10 +48,7 @@ def upstream(base_url: str) -> UpstreamConnections:
         "r",
         settings.provider.at(base_url),
         base_url,
-        store=MemoryStore(now=utc_now),
-        exchange=Exchange(now=utc_now),
-        redaction=Redaction(),
-        observe=lambda event: None,
+        Resources(MemoryStore(now=utc_now), Exchange(now=utc_now), nobody, Redaction()),
     )
     return UpstreamConnections("r", settings, source)
 

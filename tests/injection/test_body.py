@@ -8,8 +8,8 @@ import pytest
 from injection_samples import PLAIN, TOKEN, post, request, rule
 from multidict import CIMultiDict
 
-from proxy.errors import ContentTooLarge, ContentTypeNotInjectable
 from proxy.injection import OutgoingRequest, content_limit, inject
+from proxy.refusals import ContentTooLarge, ContentTypeNotInjectable
 
 RULES = [rule("body", "i")]
 OWN = b'{"i":"%s"}' % PLAIN.reveal().encode()

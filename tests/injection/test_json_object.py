@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from injection_samples import PLAIN, TOKEN, post, rule
 
-from proxy.errors import ContentNotInjectable, ContentTypeNotInjectable
 from proxy.injection import inject
+from proxy.refusals import ContentNotInjectable, ContentTypeNotInjectable
 
 RULES = [rule("body", "i")]
 OWN = f'"i":"{PLAIN.reveal()}"'.encode()

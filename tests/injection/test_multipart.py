@@ -13,9 +13,9 @@ from injection_samples import PLAIN, post, rule
 from multidict import CIMultiDict
 from multipart_samples import BOUNDARY, END, FILE, OWN, filtered, parsed, part
 
-from proxy.errors import ContentNotInjectable
 from proxy.injection import ContentFilter, OutgoingRequest, inject
 from proxy.injection.multipart import HEAD_LIMIT, MultipartFilter
+from proxy.refusals import ContentNotInjectable
 
 RULES = [rule("body", "i")]
 

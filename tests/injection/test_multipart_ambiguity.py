@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from injection_samples import PLAIN
 from multipart_samples import BOUNDARY, END, FILE, OWN, filtered, parsed, part
 
-from proxy.errors import ContentNotInjectable
+from proxy.refusals import ContentNotInjectable
 
 
 def delimited(lead: str, follow: str, end: str = "\r\n") -> bytes:

@@ -7,7 +7,6 @@ import pytest
 from injection_samples import PLAIN, RULES, TOKEN, post, request, rule
 from pydantic import ValidationError
 
-from proxy.errors import ContentNotInjectable
 from proxy.injection import (
     OutgoingRequest,
     client_values,
@@ -16,6 +15,7 @@ from proxy.injection import (
     needs_token,
     strip_credentials,
 )
+from proxy.refusals import ContentNotInjectable
 
 
 def test_the_json_schema_knows_every_place_by_the_key_in() -> None:
