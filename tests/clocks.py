@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from proxy import clock
+
 
 class Clock:
-    """Wall time by calling it, monotonic time by `monotonic()`."""
+    """Wall time by calling it, monotonic time by `monotonic()`; `system` is what a source takes.
+
+    Chance always draws the longest span.
+    """
 
     def __init__(self) -> None:
         self.time = datetime(2025, 6, 14, 9, 0, tzinfo=UTC)
         self.seconds = 1000.0
+        self.system = clock.Clock(self, self.monotonic, lambda _shortest, longest: longest)
 
     def __call__(self) -> datetime:
         return self.time
@@ -22,3 +28,7 @@ class Clock:
         """Let time pass: `move(hours=1)`."""
         self.time += timedelta(**span)
         self.seconds += timedelta(**span).total_seconds()
+
+    def jump(self, **span: float) -> None:
+        """Let somebody set the clock: `jump(hours=-1)`."""
+        self.time += timedelta(**span)
