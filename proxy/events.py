@@ -45,6 +45,14 @@ class Stopped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerEnded(Event):
+    """A worker has ended that nobody stopped, by an exit code or by minus a signal's number."""
+
+    worker: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionsExhausted(Event):
     """As many connections are open as `listen.max_connections` says; told at most each 10 s."""
 
@@ -95,6 +103,7 @@ class TokenAcquired(Event):
 
     upstream: str
     expires_at: datetime | None
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,7 @@ class TokenLoaded(Event):
 
     upstream: str
     expires_at: datetime | None
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +142,47 @@ class TokenFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TokenNotStored(Event):
-    """A token lives in memory only, because the store failed."""
+    """A token lives in memory only, because the store failed; it is tried again."""
 
     upstream: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStored(Event):
+    """A token that could not be stored at first is stored now."""
+
+    upstream: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenExpired(Event):
+    """A token has expired before another one could be had."""
+
+    upstream: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenForgotten(Event):
+    """Somebody has removed the token from the store, such as `sidekey logout`."""
+
+    upstream: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPutAside(Event):
+    """A damaged entry of the store was renamed to `path`; was the one before it `recovered`?"""
+
+    upstream: str
+    path: str
+    recovered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJumped(Event):
+    """Somebody has set the clock, forward if `seconds` is positive."""
+
+    seconds: float
 
 
 Observer = Callable[[Event], None]

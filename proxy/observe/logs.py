@@ -16,8 +16,10 @@ import structlog
 from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError
 from proxy.events import (
+    ClockJumped,
     ConfigRefused,
     ConnectionsExhausted,
+    EntryPutAside,
     Event,
     Listening,
     Observer,
@@ -28,17 +30,21 @@ from proxy.events import (
     TokenDropped,
     TokenFailed,
     TokenNotStored,
+    WorkerEnded,
 )
 from proxy.observe.masking import Line, Masking
 
 WARNINGS = (
+    ClockJumped,
     ConfigRefused,
     ConnectionsExhausted,
+    EntryPutAside,
     RequestAborted,
     RequestRefused,
     TokenDropped,
     TokenFailed,
     TokenNotStored,
+    WorkerEnded,
 )
 
 
