@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
 
 from proxy.credentials.secret import Secret
+
+LEAST_SKEW = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """What is injected.
 
-    `expires_at` is aware (UTC) wall time, `None` for a token that does not expire.
+    `expires_at` is aware (UTC) wall time of this machine, `None` for a token that does not expire.
+    It is `assumed` where the API tells nothing: then it is the configuration's word, or nobody's.
     `outputs` are further facts of the answer, such as the name of the account.
     """
 
@@ -26,6 +30,7 @@ class Token:
     refresh_token: Secret | None = None
     refresh_expires_at: datetime | None = None
     outputs: Mapping[str, str] = field(default_factory=dict)
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,18 @@ class TokenResponse:
     headers: Mapping[str, str]
     content: bytes
     sent_at: datetime
+
+    @property
+    def skew(self) -> timedelta:
+        """How far the server's clock is ahead of ours, by its Date (RFC 9110 6.6.1).
+
+        Date has whole seconds and is some seconds younger than `sent_at`: less than 5 is nothing.
+        """
+        try:
+            skew = parsedate_to_datetime(self.headers.get("Date", "")) - self.sent_at
+        except (TypeError, ValueError, OverflowError):  # none, or none that can be compared
+            return timedelta(0)
+        return skew if abs(skew) >= LEAST_SKEW else timedelta(0)
 
     def __repr__(self) -> str:
         return f"TokenResponse({self.status})"

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.credentials.secret import Secret
 from proxy.credentials.token import TokenResponse
@@ -105,9 +105,16 @@ def usable(value: str, path: str) -> Secret:
     return Secret(value)
 
 
+class Expiry(NamedTuple):
+    """When a token expires; `assumed` if the answer tells nothing of it."""
+
+    at: datetime | None
+    assumed: bool
+
+
 def expiry(
     response: TokenResponse, token: Secret, *, expires_in: Any, default: timedelta | None
-) -> datetime | None:
+) -> Expiry:
     """Return when `token` expires: as answered, else by default; a JWT's `exp` if earlier.
 
     An `exp` before the request was sent says that a clock is wrong, not that a new token is old.
@@ -116,10 +123,21 @@ def expiry(
     if lifetime is not None:
         default = timedelta(seconds=lifetime)
     stated = None if default is None else response.sent_at + default
-    claimed = jwt_expiry(token)
-    if claimed is None or claimed <= response.sent_at:
-        return stated
-    return claimed if stated is None else min(stated, claimed)
+    claimed = by_our_clock(response, jwt_expiry(token))
+    if claimed is None:
+        return Expiry(stated, assumed=lifetime is None)
+    return Expiry(claimed if stated is None else min(stated, claimed), assumed=False)
+
+
+def by_our_clock(response: TokenResponse, time: datetime | None) -> datetime | None:
+    """Return a time of the server's clock in that of ours, `None` unless it is yet to come."""
+    if time is None:
+        return None
+    try:
+        ours = time - response.skew
+    except OverflowError:
+        return None
+    return ours if ours > response.sent_at else None
 
 
 def seconds(value: Any) -> float | None:

@@ -17,6 +17,17 @@ class Provider(Frozen):
     """
 
     kept: ClassVar[bool] = True  # tokens go to the store
+    interactive: ClassVar[bool] = False  # only a human gets a token
+
+    @property
+    def buys(self) -> bool:
+        """Whether tokens come from a token endpoint, and not from a list or from a human."""
+        return self.kept and not self.interactive
+
+    @property
+    def rotates(self) -> bool:
+        """Whether a renewal may use up what it renews with, so that it must happen only once."""
+        return False
 
     def at(self, base_url: str) -> Self:
         """Return the provider with the defaults that come from the upstream's base URL."""
@@ -33,6 +44,8 @@ class Provider(Frozen):
 
 class InteractiveProvider(Provider):
     """A provider whose tokens need a human at a browser."""
+
+    interactive: ClassVar[bool] = True
 
     def acquire(self, previous: Token | None) -> TokenFlow:
         """Raise `LoginRequired`: a rejected token is dead, and only a human gets another."""

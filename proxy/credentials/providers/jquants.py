@@ -96,9 +96,11 @@ class JQuants(Provider):
             "POST", f"{self.base_url}/token/auth_refresh?refreshtoken={refresh_token}"
         )
         id_token = token_at(read_object(response), "idToken")
+        expires = expiry(response, id_token, expires_in=None, default=self.id_token_lifetime)
         return Token(
             id_token,
-            expires_at=expiry(response, id_token, expires_in=None, default=self.id_token_lifetime),
+            expires_at=expires.at,
+            assumed=expires.assumed,
             refresh_token=known.refresh_token,
             refresh_expires_at=known.refresh_expires_at,
         )

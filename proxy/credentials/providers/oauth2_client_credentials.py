@@ -45,10 +45,10 @@ class OAuth2ClientCredentials(Provider):
         response = yield self._request()
         answer = read_object(response)
         token = token_at(answer, "access_token")
-        expires_at = expiry(
+        expires = expiry(
             response, token, expires_in=answer.get("expires_in"), default=self.default_lifetime
         )
-        return Token(token, expires_at=expires_at)
+        return Token(token, expires_at=expires.at, assumed=expires.assumed)
 
     def _request(self) -> TokenRequest:
         headers = {"Content-Type": FORM, "Accept": "application/json"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from proxy.credentials.providers.answers import (
+    Expiry,
+    by_our_clock,
     expiry,
     moment,
     pick,
@@ -112,6 +113,10 @@ class TokenEndpoint(Provider):
     lifetime: Duration | None = None
     refresh_lifetime: Duration | None = None
 
+    @property
+    def rotates(self) -> bool:
+        return self.renewal is not None
+
     def endpoints(self) -> tuple[str, ...]:
         return (self.request.url,) if self.renewal is None else (self.request.url, self.renewal.url)
 
@@ -150,9 +155,11 @@ class TokenEndpoint(Provider):
         else:  # no new refresh token: the old one goes on (RFC 6749 section 6)
             kept = previous.refresh_token if previous else None
             refresh_expires_at = previous.refresh_expires_at if previous else None
+        expires = self._expiry(response, answer, token)
         return Token(
             token,
-            expires_at=self._expires_at(response, answer, token),
+            expires_at=expires.at,
+            assumed=expires.assumed,
             refresh_token=kept,
             refresh_expires_at=refresh_expires_at,
         )
@@ -163,12 +170,10 @@ class TokenEndpoint(Provider):
             return None
         return token_at(answer, path)
 
-    def _expires_at(
-        self, response: TokenResponse, answer: dict[str, Any], token: Secret
-    ) -> datetime | None:
+    def _expiry(self, response: TokenResponse, answer: dict[str, Any], token: Secret) -> Expiry:
         if self.response.expires_at is not None:
-            stated = moment(pick(answer, self.response.expires_at))
-            if stated is not None and stated > response.sent_at:
-                return stated
+            stated = by_our_clock(response, moment(pick(answer, self.response.expires_at)))
+            if stated is not None:
+                return Expiry(stated, assumed=False)
         expires_in = pick(answer, self.response.expires_in) if self.response.expires_in else None
         return expiry(response, token, expires_in=expires_in, default=self.lifetime)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.credentials.providers import OAuth2ClientCredentials
-from proxy.credentials.providers.answers import expiry, moment, parse, pick, printable
+from proxy.credentials.providers.answers import Expiry, expiry, moment, parse, pick, printable
 from proxy.credentials.secret import Secret
 from proxy.credentials.token import Token, TokenFlow, TokenRequest, TokenResponse, without_query
 from proxy.errors import AnswerUnusable, GrantRejected, SidekeyError, TokenEndpointUnreachable
@@ -36,7 +37,11 @@ def flow() -> TokenFlow:
 
 
 def token_of(content: Any, status: int = 200) -> Token:
-    return play(flow(), answer(content, status))[0]
+    return token_in(answer(content, status))
+
+
+def token_in(response: TokenResponse) -> Token:
+    return play(flow(), response)[0]
 
 
 def error_of(response: TokenResponse, expected: type[SidekeyError]) -> SidekeyError:
@@ -172,8 +177,50 @@ def test_a_token_in_five_parts_is_no_jwt() -> None:
 
 def test_without_any_hint_a_token_does_not_expire() -> None:
     response = answer({})
-    assert expiry(response, Secret("t"), expires_in=None, default=None) is None
-    assert expiry(response, Secret(jwt(1)), expires_in=0, default=None) is None
+    nothing = Expiry(None, assumed=True)
+    assert expiry(response, Secret("t"), expires_in=None, default=None) == nothing
+    assert expiry(response, Secret(jwt(1)), expires_in=0, default=None) == nothing
+
+
+def test_a_lifetime_is_assumed_only_where_the_answer_tells_none() -> None:
+    told, claimed = {"access_token": "t", "expires_in": 60}, jwt(at(minutes=1).timestamp())
+    assert token_of({"access_token": "t"}).assumed
+    assert not token_of(told).assumed
+    assert not token_of({"access_token": claimed}).assumed
+
+
+# The server's clock
+
+
+def dated(**ahead: float) -> str:
+    """Return the Date of a server whose clock is that much ahead."""
+    return format_datetime(at(**ahead), usegmt=True)
+
+
+@pytest.mark.parametrize("ahead", [-7200, -60, 60, 7200])
+def test_a_jwt_expires_by_our_clock_however_far_ahead_the_server_is(ahead: float) -> None:
+    claimed = jwt(at(seconds=ahead + 600).timestamp())
+    response = answer({"access_token": claimed}, Date=dated(seconds=ahead))
+    assert token_in(response).expires_at == at(minutes=10)
+
+
+def test_a_few_seconds_are_the_time_that_an_answer_takes() -> None:
+    claimed = jwt(at(minutes=10).timestamp())
+    response = answer({"access_token": claimed}, Date=dated(seconds=4))
+    assert token_in(response).expires_at == at(minutes=10)
+
+
+def test_a_lifetime_in_seconds_knows_no_clock() -> None:
+    response = answer({"access_token": "t", "expires_in": 60}, Date=dated(hours=5))
+    assert token_in(response).expires_at == at(minutes=1)
+
+
+@pytest.mark.parametrize(
+    "date", ["", "canary", "Sun, 99 Xyz 2026 00:00:00 GMT", "Sun, 01 Mar 2026 12:05:00 -0000"]
+)
+def test_a_date_that_is_none_is_no_clock(date: str) -> None:
+    claimed = jwt(at(minutes=10).timestamp())
+    assert token_in(answer({"access_token": claimed}, Date=date)).expires_at == at(minutes=10)
 
 
 # Failures that may pass

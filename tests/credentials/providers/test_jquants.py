@@ -67,7 +67,9 @@ def test_a_known_refresh_token_is_used_and_kept_with_its_end() -> None:
     """J-Quants never rotates it, so its end does not move."""
     token, requests = play(BOTH.acquire(PREVIOUS), ID)
     assert steps(requests) == ["auth_refresh?refreshtoken=refresh-1"]
-    assert token == Token(Secret("id-2"), at(hours=23), Secret("refresh-1"), at(days=3))
+    assert token == Token(
+        Secret("id-2"), at(hours=23), Secret("refresh-1"), at(days=3), assumed=True
+    )
 
 
 def test_a_pasted_refresh_token_needs_no_password() -> None:

@@ -6,6 +6,7 @@ What the endpoint may answer in general is in test_answers.py.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,7 +153,7 @@ PREVIOUS = Token(Secret("access-1"), at(minutes=1), Secret("refresh-1"), at(hour
 POST = TokenRequest("POST", URL, JSON, b'{"clientId": "me", "clientSecret": "canary"}')
 PATCH = TokenRequest("PATCH", URL, JSON, b'{"refreshToken": "refresh-1"}')
 BOTH = answer({"accessToken": "access-2", "refreshToken": "refresh-2"})
-RENEWED = Token(Secret("access-2"), at(hours=1), Secret("refresh-2"), at(days=1))
+RENEWED = Token(Secret("access-2"), at(hours=1), Secret("refresh-2"), at(days=1), assumed=True)
 
 
 def test_the_portal_begins_with_id_and_secret() -> None:
@@ -178,13 +179,15 @@ def test_a_renewal_without_a_new_refresh_token_keeps_the_old_one_and_its_end() -
     for content in ({"accessToken": "access-2"}, {"accessToken": "access-2", "refreshToken": None}):
         token, requests = play(PORTAL.acquire(PREVIOUS), answer(content))
         assert requests == [PATCH]
-        assert token == Token(Secret("access-2"), at(hours=1), Secret("refresh-1"), at(hours=20))
+        assert token == replace(
+            RENEWED, refresh_token=Secret("refresh-1"), refresh_expires_at=at(hours=20)
+        )
 
 
 def test_a_new_start_without_a_refresh_token_has_none() -> None:
     late, fresh = answer({}, 401), answer({"accessToken": "access-2"})
     token, _ = play(PORTAL.acquire(PREVIOUS), late, fresh)
-    assert token == Token(Secret("access-2"), at(hours=1))
+    assert token == Token(Secret("access-2"), at(hours=1), assumed=True)
 
 
 def test_a_refused_secret_is_asked_about_once() -> None:
@@ -254,7 +257,7 @@ KABU = endpoint(
 def test_kabu_station_buys_a_token_that_has_no_known_end() -> None:
     token, requests = play(KABU.acquire(None), answer({"ResultCode": 0, "Token": "t"}))
     assert requests == [TokenRequest("POST", URL, JSON, b'{"APIPassword": "canary"}')]
-    assert token == Token(Secret("t"))
+    assert token == Token(Secret("t"), assumed=True)
 
 
 @pytest.mark.parametrize("result", [4001013, None, "0", 1])
