@@ -28,6 +28,17 @@ def material(provider: Provider, base_url: str) -> str:
     return json.dumps([base_url, _plain(provider)], sort_keys=True, ensure_ascii=False)
 
 
+def credential(provider: Provider) -> str:
+    """Return the text that stands for what could be locked: the secrets, and where they are sent.
+
+    Two providers that differ in how long they take a token for good have the same. It holds
+    secrets, as `material` does.
+    """
+    known = set(secrets_of(provider)) or set(hidden_texts(provider))
+    secrets = sorted(secret.reveal() for secret in known)
+    return json.dumps([sorted(provider.endpoints()), secrets], ensure_ascii=False)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Secret):
         return value.reveal()
