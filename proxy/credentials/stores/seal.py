@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-_MAGIC = b"SIDEKEY\x01"
+_FORMAT = b"SIDEKEY"
+_MAGIC = _FORMAT + b"\x01"
 _HEADER = len(_MAGIC) + 32
 _NONCE = 12
 
@@ -59,6 +60,17 @@ class Seal:
         except InvalidTag:
             raise ValueError("another key, another name, or changed since it was written") from None
         return header[len(_MAGIC) :].hex(), content
+
+
+def may_be_foreign(sealed: bytes, fingerprint: str) -> bool:
+    """Tell whether bytes that do not open may be good all the same, but not for us.
+
+    That is what another version wrote, or another fingerprint's, which another key has too.
+    """
+    if not sealed.startswith(_FORMAT) or len(sealed) < _HEADER:
+        return False
+    version_and_fingerprint = _MAGIC + bytes.fromhex(fingerprint)
+    return sealed[:_HEADER] != version_and_fingerprint
 
 
 def _derived(key: str, purpose: bytes) -> bytes:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from redis_server import redis
 
 from proxy.credentials.stores.file import FileStore
+
+__all__ = ["redis"]
 
 
 @pytest.fixture
