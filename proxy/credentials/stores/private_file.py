@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from proxy.errors import StoreError
 
 SIZE_LIMIT = 1024 * 1024  # bytes; an entry with the longest tokens has 40 kB
+TEMPORARY = ".tmp"  # ends the names of files that are being written
 
 
 def read(path: Path) -> bytes | None:
@@ -21,7 +23,7 @@ def read(path: Path) -> bytes | None:
     Refuses a symlink, whatever is no regular file, and a file of another user or open to others:
     somebody else could have planted it or read it.
     """
-    with _reported("read", path):
+    with reported("read", path):
         descriptor = _opened(path)
         if descriptor is None:
             return None
@@ -39,23 +41,67 @@ def replace(path: Path, content: bytes) -> None:
     Whoever reads it, and whatever crashes, finds the old content or the new, whole; the new one is
     on the disk when this returns.
     """
-    with _reported("write", path), _temporary(path, content) as temporary:
+    with written(path, content) as temporary:
         temporary.replace(path)
 
 
+@contextmanager
+def written(path: Path, content: bytes) -> Iterator[Path]:
+    """Yield a file with `content`, on the disk already, that may take the place of `path`.
+
+    If the block has renamed it, that is on the disk too when this ends; else it is removed.
+    """
+    with reported("write", path), _temporary(path, content) as temporary:
+        yield temporary
+
+
+def put_aside(path: Path, aside: Path, instead: Path | None) -> None:
+    """Give `path` the name `aside`, and let the file at `instead` take its place at once."""
+    with reported("rename", path):
+        if instead is None:
+            path.rename(aside)
+        else:
+            aside.hardlink_to(path)
+            link(instead, path)
+        _sync(path.parent)
+
+
 def create(path: Path, content: bytes) -> bool:
-    """Make `path` with its whole content in one step; `False` if it exists already."""
-    with _reported("write", path), _temporary(path, content) as temporary:
+    """Make `path` with its whole content in one step; `False` if it exists already.
+
+    A file system without links gets it in two steps, of which a crash may leave the first.
+    """
+    with reported("write", path), _temporary(path, content) as temporary:
         try:
             path.hardlink_to(temporary)
         except FileExistsError:
             return False
+        except OSError:
+            return _made_new(path, content)
     return True
+
+
+def _made_new(path: Path, content: bytes) -> bool:
+    try:
+        _write_new(path, content)
+    except FileExistsError:
+        return False
+    return True
+
+
+def remove_older(folder: Path, suffix: str, seconds: float) -> None:
+    """Remove the files of `folder` that end in `suffix` and were written so long ago."""
+    if not folder.is_dir():
+        return
+    with reported("tidy", folder / f"*{suffix}"):
+        for path in folder.iterdir():
+            if path.name.endswith(suffix) and time.time() - path.lstat().st_mtime > seconds:
+                path.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> bool:
     """Remove `path`, whatever it is but a folder; `False` if there was nothing."""
-    with _reported("remove", path):
+    with reported("remove", path):
         try:
             path.unlink()
         except FileNotFoundError:
@@ -66,7 +112,7 @@ def remove(path: Path) -> bool:
 
 def stamp(path: Path) -> tuple[int, int, int] | None:
     """Return something that differs after `path` was replaced, `None` if there is no such file."""
-    with _reported("look at", path):
+    with reported("look at", path):
         try:
             status = path.lstat()
         except FileNotFoundError:
@@ -75,7 +121,7 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 @contextmanager
-def _reported(doing: str, path: Path) -> Iterator[None]:
+def reported(doing: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -109,11 +155,27 @@ def _refuse_exposed(path: Path, status: os.stat_result) -> None:
         raise StoreError(f"{path} is open to others (mode {mode:04o})", fix=f"chmod 600 {path}")
 
 
+def link(path: Path, name: Path) -> None:
+    """Let `name` be one more name of the file at `path`, in one step.
+
+    There may be no such file, or a file system without links: then there is no second name.
+    """
+    temporary = _temporary_name(name)
+    with suppress(OSError):
+        os.link(path, temporary, follow_symlinks=False)
+        temporary.replace(name)
+    temporary.unlink(missing_ok=True)  # two names of one file cannot replace each other
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
+
+
 @contextmanager
 def _temporary(path: Path, content: bytes) -> Iterator[Path]:
     """Yield a file beside `path` with `content`; afterwards it is gone, and the folder synced."""
-    _make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    make_folder(path.parent)
+    temporary = _temporary_name(path)
     try:
         _write_new(temporary, content)
         yield temporary
@@ -122,11 +184,11 @@ def _temporary(path: Path, content: bytes) -> Iterator[Path]:
     _sync(path.parent)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make `folder` and the parents it lacks, each with mode 0700 (XDG Base Directory)."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     with suppress(FileExistsError):  # another process was quicker
         folder.mkdir(0o700)
     _sync(folder.parent)

@@ -5,26 +5,37 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import stat
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from proxy.credentials.attempts import Attempt, Attempts
+from proxy.credentials.entry import Entry
 from proxy.credentials.secret import Secret
 from proxy.credentials.stores.file import FileStore, default_folder
 from proxy.credentials.token import Token
-from proxy.errors import StoreError
+from proxy.errors import EntryLost, StoreError, Superseded
+from proxy.events import EntryPutAside, Event
 
 TOKEN = Token(
     Secret("canary-access-7d1f"),
     refresh_token=Secret("canary-refresh-93ab"),
     outputs={"user": "@canary-user-55e0"},
 )
+ENTRY = Entry(TOKEN)
+SECOND = Entry(Token(Secret("canary-second-0c3f")), 2)
+THIRD = Entry(Token(Secret("canary-third-77aa")), 3)
 CANARIES = (b"canary", b"access", b"refresh", b"value", b"outputs")
+TRIED = Attempts((Attempt(datetime(2026, 3, 1, tzinfo=UTC), 1, "refused", "canary-refusal"),))
 KEY = Secret("canary-key-0123456789-0123456789-0123")
 
 
@@ -34,8 +45,16 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 async def entry(store: FileStore, folder: Path, mine: str) -> Path:
-    await store.save("jquants", mine, TOKEN)
+    """The only entry of the store."""
+    await store.save("jquants", mine, ENTRY)
     return folder / "jquants.token"
+
+
+@pytest.fixture
+async def following(store: FileStore, entry: Path, mine: str) -> Path:
+    """An entry that has one before it."""
+    await store.save("jquants", mine, SECOND)
+    return entry
 
 
 @pytest.fixture
@@ -69,31 +88,44 @@ async def test_reading_makes_nothing(folder: Path, store: FileStore) -> None:
     assert await store.load("jquants", "f") is None
     assert await store.delete("jquants") is False
     assert store.version("jquants") is None
+    assert await store.attempts("f") == Attempts()
+    await store.tidy()
     assert not folder.parent.exists()
 
 
 async def test_folders_are_0700_and_files_0600_even_with_umask_0(
     umask_0: None, folder: Path, store: FileStore
 ) -> None:
-    await store.save("jquants", store.fingerprint("mine"), TOKEN)
+    mine = store.fingerprint("mine")
+    await store.save("jquants", mine, ENTRY)
+    await store.save("jquants", mine, SECOND)
+    await store.note(mine, TRIED)
+    async with store.lock(mine):
+        pass
     assert (mode(folder.parent), mode(folder)) == (0o700, 0o700)
-    assert {path.name: mode(path) for path in folder.iterdir()} == {
-        "key": 0o600,
-        "jquants.token": 0o600,
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "key",
+        "turn",
+        "jquants.token",
+        "jquants.token.prev",
+        f"{mine[:32]}.attempts",
+        f"{mine[:32]}.lock",
     }
+    assert {mode(path) for path in folder.iterdir()} == {0o600}
 
 
 @pytest.mark.parametrize("name", ["../jquants", "a/b", "", ".", "..", ".hidden", "a\0b", "a\n"])
 async def test_a_name_never_leaves_the_folder(store: FileStore, mine: str, name: str) -> None:
     with pytest.raises(StoreError):
-        await store.save(name, mine, TOKEN)
+        await store.save(name, mine, ENTRY)
     with pytest.raises(StoreError):
         await store.delete(name)
 
 
 async def test_a_name_may_be_that_of_the_key_file(store: FileStore, mine: str) -> None:
-    await store.save("key", mine, TOKEN)
-    assert await store.load("key", mine) == TOKEN
+    await store.save("key", mine, ENTRY)
+    assert await store.load("key", mine) == ENTRY
     assert store.fingerprint("mine") == mine
 
 
@@ -110,74 +142,173 @@ async def test_the_same_token_never_looks_the_same(
     store: FileStore, entry: Path, mine: str
 ) -> None:
     before = entry.read_bytes()
-    await store.save("jquants", mine, TOKEN)
+    await store.save("jquants", mine, replace(ENTRY, generation=2))
     after = entry.read_bytes()
     assert before[:40] == after[:40]
     assert before[40:52] != after[40:52]
     assert before[52:] != after[52:]
 
 
-async def test_a_changed_bit_in_any_byte_is_an_error_and_never_an_empty_store(
-    store: FileStore, entry: Path, mine: str
+async def test_no_attempt_stands_there_in_the_clear(
+    store: FileStore, folder: Path, mine: str
 ) -> None:
-    whole = entry.read_bytes()
+    await store.note(mine, TRIED)
+    assert b"canary" not in (folder / f"{mine[:32]}.attempts").read_bytes()
+
+
+# Damaged entries
+
+
+def put_aside(folder: Path) -> list[bytes]:
+    """What damaged entries held, as they are kept."""
+    return [path.read_bytes() for path in folder.glob("*.corrupt-*")]
+
+
+async def test_whatever_bit_has_changed_the_entry_before_takes_its_place(
+    store: FileStore, following: Path, folder: Path, mine: str
+) -> None:
+    whole = following.read_bytes()
     for position in range(len(whole)):
         spoilt = bytearray(whole)
         spoilt[position] ^= 1 << position % 8
-        entry.write_bytes(spoilt)
-        with pytest.raises(StoreError):
-            await store.load("jquants", mine)
-        assert entry.read_bytes() == spoilt
-    entry.write_bytes(whole)
-    assert await store.load("jquants", mine) == TOKEN
+        following.write_bytes(spoilt)
+        assert await store.load("jquants", mine) == ENTRY
+        assert put_aside(folder) == [bytes(spoilt)]
+        assert await store.load("jquants", mine) == ENTRY, "it stands there as if nothing was"
+        await store.delete("jquants")
+        await store.save("jquants", mine, ENTRY)
+        await store.save("jquants", mine, SECOND)
 
 
 @pytest.mark.parametrize("length", [0, 7, 8, 39, 40, 51, 52, 60, -1])
-async def test_a_cut_entry_is_an_error(
-    store: FileStore, entry: Path, mine: str, length: int
+async def test_of_a_cut_entry_the_one_before_takes_the_place(
+    store: FileStore, following: Path, folder: Path, mine: str, length: int
 ) -> None:
-    entry.write_bytes(entry.read_bytes()[:length])
-    with pytest.raises(StoreError):
+    cut = following.read_bytes()[:length]
+    following.write_bytes(cut)
+    assert await store.load("jquants", mine) == ENTRY
+    assert put_aside(folder) == [cut]
+
+
+async def test_a_damaged_entry_without_one_before_is_kept_and_told(
+    folder: Path, entry: Path, mine: str
+) -> None:
+    events: list[Event] = []
+    spoilt = entry.read_bytes()[:-1]
+    entry.write_bytes(spoilt)
+    with pytest.raises(EntryLost):
+        await FileStore(folder, observe=events.append).load("jquants", mine)
+    (event,) = events
+    assert isinstance(event, EntryPutAside)
+    assert (event.upstream, event.recovered) == ("jquants", False)
+    assert Path(event.path).read_bytes() == spoilt
+
+
+async def test_where_both_are_damaged_the_later_one_is_kept_aside(
+    store: FileStore, following: Path, folder: Path, mine: str
+) -> None:
+    for path in (following, folder / "jquants.token.prev"):
+        path.write_bytes(path.read_bytes()[:-1])
+    spoilt = following.read_bytes()
+    with pytest.raises(EntryLost):
         await store.load("jquants", mine)
-    with pytest.raises(StoreError):
-        await store.delete_foreign("jquants", mine)
+    assert put_aside(folder) == [spoilt]
 
 
-async def test_an_entry_under_another_name_is_an_error(
+async def test_a_save_goes_on_from_what_can_be_read(
+    store: FileStore, following: Path, folder: Path, mine: str
+) -> None:
+    """What is damaged never becomes the entry before."""
+    following.write_bytes(b"garbage")
+    await store.save("jquants", mine, THIRD)
+    assert await store.load("jquants", mine) == THIRD
+    following.write_bytes(b"garbage")
+    assert await store.load("jquants", mine) == ENTRY
+
+
+async def test_processes_that_meet_a_damaged_entry_at_once_put_it_aside_once(
+    folder: Path, following: Path, mine: str
+) -> None:
+    events: list[Event] = []
+    following.write_bytes(b"garbage")
+    stores = [FileStore(folder, observe=events.append) for _ in range(8)]
+    loaded = await asyncio.gather(*(store.load("jquants", mine) for store in stores))
+    assert loaded == [ENTRY] * 8
+    assert len(events) == len(put_aside(folder)) == 1
+
+
+async def test_an_entry_under_another_name_is_not_handed_out(
     store: FileStore, entry: Path, folder: Path, mine: str
 ) -> None:
     """Whoever can write to the folder cannot send one upstream's token to another."""
     entry.rename(folder / "evil.token")
-    with pytest.raises(StoreError):
+    with pytest.raises(EntryLost):
         await store.load("evil", mine)
+    assert len(put_aside(folder)) == 1
 
 
-async def test_an_unreadable_entry_says_which_file_and_what_to_do(
-    store: FileStore, entry: Path, mine: str
+async def another_key(store: FileStore, entry: Path) -> FileStore:
+    return FileStore(entry.parent, KEY)
+
+
+async def a_later_version(store: FileStore, entry: Path) -> FileStore:
+    entry.write_bytes(b"SIDEKEY\x02" + entry.read_bytes()[8:])
+    return store
+
+
+@pytest.mark.parametrize("change", [another_key, a_later_version])
+async def test_what_may_be_good_but_not_for_us_is_an_error_and_left_as_it_is(
+    store: FileStore,
+    entry: Path,
+    change: Callable[[FileStore, Path], Awaitable[FileStore]],
 ) -> None:
-    entry.write_bytes(b"canary-in-the-file")
+    """A mistaken key costs nothing: with the right one, everything is there again."""
+    ours = await change(store, entry)
+    before = entry.read_bytes()
     with pytest.raises(StoreError) as caught:
-        await store.load("jquants", mine)
+        await ours.load("jquants", ours.fingerprint("mine"))
     assert str(entry) in caught.value.detail
     assert "sidekey logout jquants" in str(caught.value.fix)
     assert "canary" not in "".join(traceback.format_exception(caught.value))
-
-
-async def test_an_unreadable_entry_can_be_forgotten_and_replaced(
-    store: FileStore, entry: Path, mine: str
-) -> None:
-    entry.write_bytes(b"garbage")
-    assert await store.delete("jquants") is True
-    assert await store.load("jquants", mine) is None
-    await store.save("jquants", mine, TOKEN)
-    assert await store.load("jquants", mine) == TOKEN
-
-
-async def test_another_key_is_an_error(entry: Path, folder: Path, mine: str) -> None:
-    before = entry.read_bytes()
-    with pytest.raises(StoreError):
-        await FileStore(folder, KEY).load("jquants", mine)
     assert entry.read_bytes() == before
+    assert put_aside(entry.parent) == []
+
+
+async def test_logout_forgets_damaged_and_earlier_entries_too(
+    store: FileStore, following: Path, folder: Path, mine: str
+) -> None:
+    following.write_bytes(b"garbage")
+    assert await store.load("jquants", mine) == ENTRY
+    await store.save("jquants", mine, SECOND)
+    assert await store.delete("jquants") is True
+    assert {path.name for path in folder.iterdir()} == {"key", "turn"}
+
+
+async def test_damaged_attempts_are_none(store: FileStore, folder: Path, mine: str) -> None:
+    await store.note(mine, TRIED)
+    path = folder / f"{mine[:32]}.attempts"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert await store.attempts(mine) == Attempts()
+
+
+# What killed processes leave behind
+
+
+async def test_tidying_removes_old_temporary_files_and_old_attempts_only(
+    store: FileStore, following: Path, folder: Path, mine: str
+) -> None:
+    abandoned, under_way = folder / ".jquants.token.00.tmp", folder / ".jquants.token.01.tmp"
+    for path in (abandoned, under_way):
+        path.write_bytes(b"half")
+    await store.note(mine, TRIED)
+    long_ago = folder / f"{'f' * 32}.attempts"
+    long_ago.write_bytes(b"")
+    for path in (abandoned, long_ago, following):
+        os.utime(path, (0, 0))
+    await store.tidy()
+    names = {path.name for path in folder.iterdir()}
+    assert not names & {abandoned.name, long_ago.name}
+    assert names >= {under_way.name, f"{mine[:32]}.attempts", "jquants.token"}
 
 
 # The key
@@ -185,19 +316,19 @@ async def test_another_key_is_an_error(entry: Path, folder: Path, mine: str) -> 
 
 async def test_a_given_key_makes_no_key_file(folder: Path) -> None:
     store = FileStore(folder, KEY)
-    await store.save("jquants", store.fingerprint("mine"), TOKEN)
-    assert [path.name for path in folder.iterdir()] == ["jquants.token"]
+    await store.save("jquants", store.fingerprint("mine"), ENTRY)
+    assert {path.name for path in folder.iterdir()} == {"jquants.token", "turn"}
     again = FileStore(folder, Secret(KEY.reveal()))
-    assert await again.load("jquants", again.fingerprint("mine")) == TOKEN
+    assert await again.load("jquants", again.fingerprint("mine")) == ENTRY
 
 
 async def test_a_made_key_lasts_and_may_move_into_the_configuration(
     entry: Path, folder: Path, mine: str
 ) -> None:
-    assert await FileStore(folder).load("jquants", mine) == TOKEN
+    assert await FileStore(folder).load("jquants", mine) == ENTRY
     digits = Secret((folder / "key").read_text().strip())
     (folder / "key").unlink()
-    assert await FileStore(folder, digits).load("jquants", mine) == TOKEN
+    assert await FileStore(folder, digits).load("jquants", mine) == ENTRY
 
 
 def test_a_short_key_is_refused_without_being_shown(folder: Path) -> None:
@@ -285,7 +416,7 @@ async def test_chmod_600_is_what_helps_a_file_that_is_open_to_others(
         await store.load("jquants", mine)
     assert caught.value.fix == f"chmod 600 {entry}"
     entry.chmod(0o600)
-    assert await store.load("jquants", mine) == TOKEN
+    assert await store.load("jquants", mine) == ENTRY
 
 
 async def test_a_file_of_another_user_is_refused(
@@ -307,7 +438,7 @@ async def test_saving_replaces_a_symlink_and_leaves_its_target_alone(
     victim.write_text("untouched")
     entry.unlink()
     entry.symlink_to(victim)
-    await store.save("jquants", mine, TOKEN)
+    await store.save("jquants", mine, ENTRY)
     assert victim.read_text() == "untouched"
     assert not entry.is_symlink()
 
@@ -319,7 +450,7 @@ async def test_a_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = FileStore(tmp_path / "file", KEY)
     with pytest.raises(StoreError) as caught:
-        await store.save("jquants", store.fingerprint("mine"), TOKEN)
+        await store.save("jquants", store.fingerprint("mine"), ENTRY)
     assert str(tmp_path / "file") in str(caught.value.fix)
 
 
@@ -327,23 +458,41 @@ async def test_a_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_written_is_an_error() -> None:
     store = FileStore(Path("/proc/self"), KEY)
     with pytest.raises(StoreError) as caught:
-        await store.save("jquants", store.fingerprint("mine"), TOKEN)
+        await store.save("jquants", store.fingerprint("mine"), ENTRY)
     assert "writable" in str(caught.value.fix)
 
 
 async def test_readers_meet_whole_entries_while_others_write(store: FileStore, mine: str) -> None:
-    generations = [Token(Secret("a" * 5_000)), Token(Secret("b" * 50)), Token(Secret("c" * 900))]
-    await store.save("jquants", mine, generations[0])
+    values = [Secret("a" * 5_000), Secret("b" * 50), Secret("c" * 900)]
+    await store.save("jquants", mine, Entry(Token(values[0]), 0))
 
-    async def write(token: Token) -> None:
-        for _ in range(10):
-            await store.save("jquants", mine, token)
+    async def write(value: Secret) -> None:
+        for generation in range(1, 30):
+            with suppress(Superseded):
+                await store.save("jquants", mine, Entry(Token(value), generation))
 
     async def read() -> None:
-        for _ in range(30):
-            assert await store.load("jquants", mine) in generations
+        latest = 0
+        for _ in range(60):
+            entry = await store.load("jquants", mine)
+            assert entry is not None
+            assert entry.token.value in values
+            assert entry.generation >= latest
+            latest = entry.generation
 
-    await asyncio.gather(*(write(token) for token in generations), read(), read())
+    await asyncio.gather(*(write(value) for value in values), read(), read())
+
+
+async def test_a_file_system_without_links_keeps_no_entry_before(
+    store: FileStore, entry: Path, folder: Path, mine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_paths: object, **_options: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    await store.save("jquants", mine, SECOND)
+    assert await store.load("jquants", mine) == SECOND
+    assert {path.name for path in folder.iterdir()} == {"key", "turn", "jquants.token"}
 
 
 async def test_a_folder_that_is_removed_meanwhile_comes_back_with_a_key_that_fits(
@@ -352,9 +501,8 @@ async def test_a_folder_that_is_removed_meanwhile_comes_back_with_a_key_that_fit
     """What a running proxy writes afterwards must open for the next process."""
     folder = tmp_path / "state"
     running = FileStore(folder)
-    await running.save("api", running.fingerprint("config"), Token(Secret("first")))
+    await running.save("api", running.fingerprint("config"), ENTRY)
     shutil.rmtree(folder)
-    second = Token(Secret("second"))
-    await running.save("api", running.fingerprint("config"), second)
+    await running.save("api", running.fingerprint("config"), SECOND)
     following = FileStore(folder)
-    assert await following.load("api", following.fingerprint("config")) == second
+    assert await following.load("api", following.fingerprint("config")) == SECOND

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,17 +14,19 @@ import textwrap
 from pathlib import Path
 
 import proxy
+from proxy.credentials.entry import Entry
 from proxy.credentials.secret import Secret
 from proxy.credentials.stores.file import FileStore
 from proxy.credentials.token import Token
 
 ROOT = Path(proxy.__file__).parent.parent
-TOKEN = Token(Secret("old-token"))
+OLD = Entry(Token(Secret("old-token")))
 
 # Stands at the head of every program that a test runs as another process.
 PROLOGUE = """
 import asyncio, os, resource, sys
 from pathlib import Path
+from proxy.credentials.entry import Entry
 from proxy.credentials.secret import Secret
 from proxy.credentials.stores.file import FileStore
 from proxy.credentials.token import Token
@@ -64,11 +67,12 @@ def test_processes_that_make_the_key_at_once_agree(folder: Path) -> None:
 async def test_a_full_disk_leaves_the_old_entry_and_nothing_else(
     store: FileStore, folder: Path, mine: str
 ) -> None:
-    await store.save("jquants", mine, TOKEN)
+    await store.save("jquants", mine, OLD)
     program = f"""
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
         try:
-            asyncio.run(store.save("jquants", {mine!r}, Token(Secret("canary" * 100))))
+            entry = Entry(Token(Secret("canary" * 100)), 2)
+            asyncio.run(store.save("jquants", {mine!r}, entry))
         except StoreError as error:
             print(error.detail, error.fix)
     """
@@ -76,42 +80,48 @@ async def test_a_full_disk_leaves_the_old_entry_and_nothing_else(
     assert str(folder / "jquants.token") in said
     assert "File too large" in said
     assert "canary" not in said
-    assert await store.load("jquants", mine) == TOKEN
-    assert sorted(path.name for path in folder.iterdir()) == ["jquants.token", "key"]
+    assert await store.load("jquants", mine) == OLD
+    assert sorted(path.name for path in folder.iterdir()) == ["jquants.token", "key", "turn"]
 
 
 async def test_a_process_killed_while_it_saves_leaves_the_old_entry_or_the_new_one(
     store: FileStore, folder: Path, mine: str
 ) -> None:
-    generations = [Token(Secret("a" * 5_000)), Token(Secret("b" * 50))]
     program = f"""
         async def save_for_ever():
+            entry = await store.load("jquants", {mine!r})
+            generation = 0 if entry is None else entry.generation
             while True:
-                await store.save("jquants", {mine!r}, Token(Secret("a" * 5_000)))
-                await store.save("jquants", {mine!r}, Token(Secret("b" * 50)))
-                print("saved", flush=True)
+                generation += 1
+                secret = Secret(str(generation) * 500 * (generation % 2 * 10 + 1))
+                await store.save("jquants", {mine!r}, Entry(Token(secret), generation))
+                print("saved", generation, flush=True)
         asyncio.run(save_for_ever())
     """
     for delay in range(12):
         saver = started(program, folder)
         assert saver.stdout is not None
-        assert saver.stdout.readline() == "saved\n"
+        first = saver.stdout.readline()
         await asyncio.sleep(delay * 0.0007)
         saver.send_signal(signal.SIGKILL)
-        saver.communicate()
-        assert await store.load("jquants", mine) in generations
+        told = re.findall(r"saved (\d+)\n", first + saver.communicate()[0])
+        entry = await store.load("jquants", mine)
+        assert entry is not None
+        assert entry.generation >= int(told[-1])
+        assert set(entry.token.value.reveal()) <= set(str(entry.generation))
 
 
 async def test_another_process_sees_the_new_version_and_the_new_token(
     store: FileStore, folder: Path, mine: str
 ) -> None:
-    await store.save("jquants", mine, TOKEN)
+    await store.save("jquants", mine, OLD)
     before = store.version("jquants")
     program = f"""
-        asyncio.run(store.save("jquants", {mine!r}, Token(Secret("from-another-process"))))
+        entry = Entry(Token(Secret("from-another-process")), 2)
+        asyncio.run(store.save("jquants", {mine!r}, entry))
     """
     started(program, folder).communicate()
     assert store.version("jquants") != before
     loaded = await store.load("jquants", mine)
     assert loaded is not None
-    assert loaded.value == Secret("from-another-process")
+    assert loaded.token.value == Secret("from-another-process")
