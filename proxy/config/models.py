@@ -5,13 +5,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -22,6 +20,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from proxy.config.section import FilePath, Section, at_least
+from proxy.config.store import Store
 from proxy.credentials.providers import AnyProvider
 from proxy.credentials.secret import Secret
 from proxy.gateway.fields import (
@@ -35,23 +35,16 @@ from proxy.gateway.fields import (
 )
 from proxy.injection import AnyInjector
 from proxy.injection.rule import FieldName
-from proxy.notation import BaseUrl, Duration, Frozen, Rate, Size, Status, check_url, origin_of
+from proxy.notation import BaseUrl, Duration, Rate, Size, Status, check_url, origin_of
 from proxy.pathglob import PathGlob
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_MIN_KEY = 32
 _MIN_CLIENT_KEY = 16
 # The upstream reads these, or the guard does before clients show who they are.
 _TAKEN_FIELDS = (
     HOP_BY_HOP | REWRITTEN | PROTECTED | FROM_BROWSERS | ABOUT_THE_CLIENT | {folded(HOP)}
 )
 _TAKEN_BEGINNINGS = ("accept", "content-", "if-", "sec-", "x-forwarded-")
-
-
-class Section(Frozen):
-    """A part of the file; the text below each field describes it in the JSON Schema."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class OneOrMany:
@@ -84,23 +77,6 @@ def _check_method(method: str) -> str:
     if not re.fullmatch(r"[A-Z]+", method):
         raise ValueError("a method is written in capitals, such as GET")
     return method
-
-
-def _check_file_path(path: Path) -> Path:
-    if str(path).startswith("~"):
-        raise ValueError("~ is not expanded here: write ${HOME}")
-    if "\0" in str(path):
-        raise ValueError("a path holds no NUL")
-    return path
-
-
-def _at_least(length: int) -> BeforeValidator:
-    def check(value: object) -> object:
-        if isinstance(value, str) and len(value) < length:
-            raise ValueError(f"needs at least {length} characters")
-        return value
-
-    return BeforeValidator(check)
 
 
 def _check_visible_ascii(value: object) -> object:
@@ -145,9 +121,7 @@ UpstreamName = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"}),
 ]
 Method = Annotated[str, AfterValidator(_check_method)]
-FilePath = Annotated[Path, AfterValidator(_check_file_path)]
-StoreKey = Annotated[Secret, _at_least(_MIN_KEY)]
-ClientKey = Annotated[Secret, _at_least(_MIN_CLIENT_KEY), BeforeValidator(_check_visible_ascii)]
+ClientKey = Annotated[Secret, at_least(_MIN_CLIENT_KEY), BeforeValidator(_check_visible_ascii)]
 ClientField = Annotated[FieldName, AfterValidator(_check_client_field)]
 Network = Annotated[str, AfterValidator(_check_network)]
 WebOrigin = Annotated[str, AfterValidator(_check_origin)]
@@ -216,23 +190,6 @@ class Clients(Section):
     def _not_empty(self) -> Self:
         if self.header is None and not self.keys:
             raise ValueError("needs header or keys")
-        return self
-
-
-class Store(Section):
-    """Where tokens are kept across restarts."""
-
-    type: Literal["file", "memory"] = "file"
-    """`file`: encrypted, on disk. `memory`: forgotten at the end."""
-    path: FilePath | None = None
-    """Folder of the token files; by default `$XDG_STATE_HOME/sidekey`."""
-    key: StoreKey | None = None
-    """Secret of at least 32 characters that encrypts the files; by default one is made once."""
-
-    @model_validator(mode="after")
-    def _only_files_have_a_place(self) -> Self:
-        if self.type == "memory" and (self.path is not None or self.key is not None):
-            raise ValueError("path and key need type: file")
         return self
 
 

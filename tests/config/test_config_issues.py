@@ -12,7 +12,7 @@ upstreams:
     base_url: https://a.example
     provider: {type: api_key, keys: "${KEY}"}
 """
-ENVIRON = {"KEY": "k"}
+ENVIRON = {"KEY": "k", "LONG_KEY": "k" * 32, "REDIS_URL": "redis://127.0.0.1"}
 
 # What is added to GOOD below the upstream `a`, in line 6, and what is said of it.
 IN_UPSTREAM = {
@@ -142,14 +142,37 @@ AT_THE_TOP = {
     "no keys": ("listen: 8080", "1:1: listen: expected keys with values"),
     "memory with a path": (
         "store: {type: memory, path: /x}",
-        "1:1: store: path and key need type: file",
+        "1:1: store: path needs type: file",
+    ),
+    "memory with a key": (
+        "store: {type: memory, key: '${LONG_KEY}'}",
+        "1:1: store: key needs type: file or redis",
+    ),
+    "a file with a url": (
+        "store: {url: 'redis://127.0.0.1', prefix: a}",
+        "1:1: store: prefix and url need type: redis",
+    ),
+    "redis with a path": (
+        "store: {type: redis, path: /x}",
+        "1:1: store: path needs type: file",
+    ),
+    "redis without a key": (
+        "store: {type: redis, url: '${REDIS_URL}'}",
+        "1:1: store: type: redis needs url, and a key that all of the fleet have",
+    ),
+    "redis with another url": (
+        "store: {type: redis, url: '${KEY}', key: '${LONG_KEY}'}",
+        ("1:22: store.url: expected a URL such as rediss://user:password@redis.example:6379/0"),
     ),
     "short store key": ("store: {key: '${KEY}'}", "1:9: store.key: needs at least 32 characters"),
     "home sign": (
         "store: {path: ~/tokens}",
         "1:9: store.path: ~ is not expanded here: write ${HOME}",
     ),
-    "unknown store": ("store: {type: redis}", "1:9: store.type: expected one of file, memory"),
+    "unknown store": (
+        "store: {type: reddis}",
+        "1:9: store.type: expected one of file, memory, redis (did you mean 'redis'?)",
+    ),
 }
 
 

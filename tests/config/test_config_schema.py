@@ -81,7 +81,7 @@ REFUSED = [
     {"upstreams": {}},
     {"listn": {}, **upstream(base_url=URL, provider=KEY)},
     {"listen": {"port": 70000}, **upstream(base_url=URL, provider=KEY)},
-    {"store": {"type": "redis"}, **upstream(base_url=URL, provider=KEY)},
+    {"store": {"type": "reddis"}, **upstream(base_url=URL, provider=KEY)},
     {"upstreams": {"Bad_Name": {"base_url": URL, "provider": KEY}}},
     upstream(base_url=URL),
     upstream(provider=KEY),
