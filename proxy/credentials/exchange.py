@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 ANSWER_LIMIT = 64 * 1024  # bytes; the longest known answer has 4 kB
 STEP_LIMIT = 8
-TIMEOUT = 10.0  # seconds, for one whole request
+TIMEOUT = 30.0  # seconds, for one whole request: a late answer may hold a token that exists once
 _IMPROPER = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, ImproperAnswer)
 
 
@@ -31,15 +31,22 @@ class Exchange:
         self._now = now
         self._session: aiohttp.ClientSession | None = None
 
-    async def run(self, flow: Generator[TokenRequest, TokenResponse, T], provider: Provider) -> T:
+    async def run(
+        self,
+        flow: Generator[TokenRequest, TokenResponse, T],
+        provider: Provider,
+        check: Callable[[], None] = lambda: None,
+    ) -> T:
         """Run a flow of `provider` to its end and return what it returns.
 
-        Raises what the flow raises, without the provider's secrets in its words, and
-        `TokenEndpointError` where no usable answer came.
+        Raises what the flow raises, without the provider's secrets in its words,
+        `TokenEndpointError` where no usable answer came, and what `check` raises, which is called
+        before each request.
         """
         try:
             request = next(flow)
             for _ in range(STEP_LIMIT):
+                check()
                 request = flow.send(await self._send(request))
         except StopIteration as stop:
             result: T = stop.value
