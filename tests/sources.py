@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from proxy.credentials.attempts import Attempts
 from proxy.credentials.providers import (
     JQuants,
     OAuth2ClientCredentials,
@@ -54,6 +55,22 @@ def jquants(origin: str, password: str = "demo-password") -> JQuants:
         password=Secret(password),
         base_url=f"{origin}/v1",
     )
+
+
+async def tended(source: Source) -> None:
+    """Let the source do what is due without a request, to its end."""
+    source.tend()
+    await source.settle()
+
+
+def cut_off(source: Source) -> None:
+    """End what a source does, as SIGKILL would: at once, in the middle, and without a word."""
+
+    async def note_nothing(_attempts: Attempts) -> None: ...
+
+    source._shelf.note = note_nothing  # type: ignore[method-assign]
+    assert source._task is not None
+    source._task.cancel()
 
 
 def methods(portal: Portal, path: str) -> list[str]:

@@ -8,7 +8,7 @@ import os
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -82,10 +82,9 @@ async def _approved(
             if not left > 0:  # no number is never reached
                 raise _too_late(error, wait) from None
         returned.clear()
-        try:
-            await asyncio.wait_for(returned.wait(), min(POLL, left))
-        except TimeoutError:
-            continue
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(POLL, left)):
+                await returned.wait()
 
 
 def _too_late(error: LoginPending | TokenEndpointError, wait: float) -> LoginFailed:

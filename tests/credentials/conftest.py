@@ -1,53 +1,7 @@
-"""A source against real token endpoints, with clocks that the tests move."""
+"""Sources against real token endpoints."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from source_fixtures import make, portal
 
-import pytest
-from clocks import Clock
-from sources import Make
-
-from proxy.credentials.exchange import Exchange
-from proxy.credentials.providers import (
-    Provider,
-)
-from proxy.credentials.redaction import Redaction
-from proxy.credentials.source import Source
-from proxy.credentials.stores.base import Store
-from proxy.credentials.stores.memory import MemoryStore
-from proxy.events import Event
-from proxy.sandbox.portal import Portal
-from proxy.sandbox.serving import serve
-
-
-@pytest.fixture
-async def portal(clock: Clock) -> AsyncIterator[tuple[Portal, str]]:
-    portal = Portal(now=clock)
-    async with serve(portal.application()) as origin:
-        yield portal, origin
-
-
-@pytest.fixture
-async def make(clock: Clock) -> AsyncIterator[Make]:
-    exchange = Exchange(now=clock)
-    common = MemoryStore(now=clock)
-
-    def source(
-        provider: Provider, *, store: Store | None = None, events: list[Event] | None = None
-    ) -> Source:
-        return Source(
-            "api",
-            provider,
-            "https://api.example.com",
-            store=store or common,
-            exchange=exchange,
-            observe=(events if events is not None else []).append,
-            redaction=Redaction(),
-            now=clock,
-            monotonic=clock.monotonic,
-            jitter=lambda shortest, longest: longest,
-        )
-
-    yield source
-    await exchange.close()
+__all__ = ["make", "portal"]

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from clocks import Clock
-from sources import V1, V2, Make, jquants, legacy, methods, oauth2
+from sources import V1, V2, Make, jquants, legacy, methods, oauth2, tended
 
+from proxy.credentials.entry import FORCED_INTERVAL
 from proxy.credentials.providers import (
     ApiKey,
 )
+from proxy.credentials.schedule import HARD, SOFT
 from proxy.credentials.secret import Secret
-from proxy.credentials.source import EARLY, FORCED_INTERVAL
+from proxy.credentials.source import KEY_REST
 from proxy.credentials.stores.file import FileStore
 from proxy.credentials.stores.memory import MemoryStore
 from proxy.credentials.token import Token
@@ -24,6 +26,8 @@ from proxy.errors import (
 from proxy.sandbox.jquants_v1 import JQuantsV1
 from proxy.sandbox.portal import Portal
 from proxy.sandbox.serving import serve
+
+LIFE = 3600.0  # seconds, of the portal's tokens
 
 
 async def test_a_token_is_fetched_once_and_then_comes_from_memory(
@@ -66,8 +70,8 @@ async def test_a_fetch_that_nobody_waits_for_any_more_is_still_kept(
     waiter = asyncio.create_task(source.token())
     await asyncio.sleep(0.01)
     waiter.cancel()
-    await source.close()
-    assert await source.stored() is not None
+    await source.settle()
+    assert await make(oauth2(portal[1]), store=store).peek() is not None
 
 
 async def test_a_token_is_renewed_before_it_expires(
@@ -75,25 +79,54 @@ async def test_a_token_is_renewed_before_it_expires(
 ) -> None:
     source = make(oauth2(portal[1]))
     first = await source.token()
-    assert first.expires_at is not None
-    clock.move(seconds=(first.expires_at - clock() - EARLY).total_seconds() - 1)
+    clock.move(seconds=LIFE - SOFT - 1)
     assert await source.token() == first
     clock.move(seconds=2)
+    assert await source.token() == first, "nobody waits for the next one while this one is good"
+    await source.settle()
     assert await source.token() != first
     assert portal[0].calls[V2] == 2
 
 
-async def test_a_short_token_is_renewed_in_the_last_tenth_of_its_life(
+async def test_in_the_last_part_of_its_life_requests_wait_for_the_next_token(
+    make: Make, portal: tuple[Portal, str], clock: Clock
+) -> None:
+    source = make(oauth2(portal[1]))
+    first = await source.token()
+    clock.move(seconds=LIFE - HARD)
+    assert await source.token() != first
+
+
+async def test_a_short_token_is_renewed_in_the_last_fifth_of_its_life(
     make: Make, clock: Clock
 ) -> None:
     portal = Portal(token_life=timedelta(seconds=20), now=clock)
     async with serve(portal.application()) as origin:
         source = make(oauth2(origin))
         first = await source.token()
-        clock.move(seconds=17)
+        clock.move(seconds=15)
         assert await source.token() == first
-        clock.move(seconds=2)
+        await source.settle()
+        assert await source.token() == first
+        clock.move(seconds=1)
+        assert await source.token() == first
+        await source.settle()
         assert await source.token() != first
+
+
+async def test_a_token_in_use_is_renewed_without_a_request_and_an_idle_one_is_not(
+    make: Make, portal: tuple[Portal, str], clock: Clock
+) -> None:
+    source = make(oauth2(portal[1]))
+    first = await source.token()
+    await source.token()
+    await tended(source)
+    for _ in range(2):
+        clock.move(seconds=LIFE - SOFT + 1)
+        await tended(source)
+        await tended(source)
+    assert portal[0].calls[V2] == 2
+    assert await source.token() != first
 
 
 async def test_the_legacy_token_is_patched_while_it_lives_and_posted_anew_afterwards(
@@ -162,18 +195,28 @@ async def test_a_rejection_forces_at_most_one_renewal_in_30_seconds(
     with pytest.raises(CredentialExhausted):
         await source.token(rejected=second)
     assert await source.token() == second, "it is still the best token that we have"
-    clock.move(seconds=FORCED_INTERVAL)
+    clock.move(seconds=FORCED_INTERVAL.total_seconds())
     assert await source.token(rejected=second) != second
 
 
-async def test_keys_take_turns_and_the_working_one_is_remembered(make: Make) -> None:
+async def test_keys_take_turns_and_the_working_one_is_remembered(make: Make, clock: Clock) -> None:
     """Surprise 7: the portal's Primary and Secondary."""
     source = make(ApiKey(type="api_key", keys=(Secret("primary"), Secret("secondary"))))
     primary = await source.token()
     secondary = await source.token(rejected=primary)
     assert (primary.value.reveal(), secondary.value.reveal()) == ("primary", "secondary")
     assert await source.token() == secondary
+    clock.move(seconds=KEY_REST)
     assert await source.token(rejected=secondary) == primary
+
+
+async def test_keys_that_are_all_rejected_do_not_flap(make: Make, clock: Clock) -> None:
+    source = make(ApiKey(type="api_key", keys=(Secret("primary"), Secret("secondary"))))
+    secondary = await source.token(rejected=await source.token())
+    for _ in range(3):
+        with pytest.raises(CredentialExhausted):
+            await source.token(rejected=secondary)
+        assert await source.token() == secondary, "it is all there is"
 
 
 async def test_the_only_key_stays_in_use_after_a_rejection(make: Make) -> None:

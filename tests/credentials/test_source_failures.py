@@ -12,7 +12,7 @@ from proxy.credentials.providers import (
     JQuants,
 )
 from proxy.credentials.secret import Secret
-from proxy.credentials.source import BLOCKED
+from proxy.credentials.source import REFUSED
 from proxy.errors import (
     GrantRejected,
     TokenEndpointTimeout,
@@ -35,7 +35,7 @@ async def test_a_wrong_password_is_tried_at_most_three_times_an_hour(
             with pytest.raises(GrantRejected, match="is incorrect"):
                 await source.token()
             clock.move(seconds=30)
-        assert sandbox.calls["/v1/token/auth_user"] == 3600 / BLOCKED == 3
+        assert sandbox.calls["/v1/token/auth_user"] == 3600 / REFUSED == 3
 
 
 async def test_a_failing_endpoint_is_asked_at_growing_intervals(

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from clocks import Clock
-from sources import V1, V2, Make, legacy, methods, oauth2
+from sources import V1, V2, Make, legacy, methods, oauth2, tended
 
+from proxy.credentials.entry import Entry
 from proxy.credentials.providers import (
     MiAuth,
 )
 from proxy.credentials.secret import Secret
+from proxy.credentials.source import Source
 from proxy.credentials.stores.file import FileStore
 from proxy.credentials.stores.memory import MemoryStore
 from proxy.credentials.token import Token
@@ -19,9 +21,15 @@ from proxy.errors import (
     LoginRequired,
     StoreError,
 )
-from proxy.events import Event, TokenAcquired, TokenDropped, TokenNotStored
+from proxy.events import Event, TokenAcquired, TokenNotStored
 from proxy.observe.status import status_of
 from proxy.sandbox.portal import Portal
+
+
+async def in_the_store(source: Source) -> Token | None:
+    """What the next process will find."""
+    entry = await source.peek()
+    return None if entry is None else entry.token
 
 
 async def test_a_restart_finds_the_token_in_the_store(
@@ -33,15 +41,15 @@ async def test_a_restart_finds_the_token_in_the_store(
     assert portal[0].calls[V2] == 1
 
 
-async def test_an_edited_configuration_drops_the_old_token(
+async def test_an_edited_configuration_replaces_the_old_token_and_never_uses_it(
     make: Make, portal: tuple[Portal, str], tmp_path: Path
 ) -> None:
     await make(legacy(portal[1]), store=FileStore(tmp_path)).token()
     events: list[Event] = []
     source = make(oauth2(portal[1]), store=FileStore(tmp_path), events=events)
-    await source.drop_foreign()
-    await source.token()
-    assert [type(event) for event in events] == [TokenDropped, TokenAcquired]
+    token = await source.token()
+    assert [type(event) for event in events] == [TokenAcquired]
+    assert await in_the_store(source) == token
     assert methods(portal[0], V1) == ["POST"]
 
 
@@ -68,7 +76,7 @@ async def test_a_login_by_another_process_is_noticed(
     await login.keep(second)
     assert await running.token() == second, "a legacy app gets the same token at each login"
     await login.keep(Token(Secret("third")))
-    running.notice_changes()
+    await tended(running)
     assert (await running.token()).value.reveal() == "third"
 
 
@@ -77,7 +85,7 @@ async def test_a_logout_by_another_process_is_noticed(make: Make, tmp_path: Path
     running, other = (make(provider, store=FileStore(tmp_path)) for _ in range(2))
     await running.keep(Token(Secret("first")))
     assert await other.forget()
-    running.notice_changes()
+    await tended(running)
     with pytest.raises(LoginRequired):
         await running.token()
 
@@ -86,7 +94,7 @@ async def test_a_token_serves_from_memory_when_the_store_cannot_be_written(
     make: Make, portal: tuple[Portal, str], clock: Clock
 ) -> None:
     class ReadOnly(MemoryStore):
-        async def save(self, name: str, fingerprint: str, token: Token) -> None:
+        async def save(self, name: str, fingerprint: str, entry: Entry) -> None:
             raise StoreError("the disk is full")
 
     events: list[Event] = []
@@ -104,9 +112,9 @@ async def test_a_proxy_that_runs_on_an_old_configuration_leaves_newer_tokens_alo
     await running.token()
     edited = make(legacy(portal[1]), store=FileStore(tmp_path))
     bought = await edited.token()
-    running.notice_changes()
-    await running.stored()
-    assert await edited.stored() == bought
+    await tended(running)
+    await running.token()
+    assert await in_the_store(edited) == bought
 
 
 async def test_a_store_that_fails_does_not_stop_the_watching(make: Make, clock: Clock) -> None:
@@ -114,34 +122,51 @@ async def test_a_store_that_fails_does_not_stop_the_watching(make: Make, clock: 
         def version(self, name: str) -> object:
             raise StoreError("the folder is gone")
 
-    make(
-        MiAuth(type="miauth", server="http://127.0.0.1:9"), store=Broken(now=clock)
-    ).notice_changes()
+    make(MiAuth(type="miauth", server="http://127.0.0.1:9"), store=Broken(now=clock)).tend()
 
 
-async def test_a_token_in_memory_serves_on_while_the_store_cannot_be_read(
+class Unreadable(MemoryStore):
+    """A store that breaks when it is told to."""
+
+    broken = False
+
+    async def load(self, name: str, fingerprint: str) -> Entry | None:
+        if self.broken:
+            raise StoreError("the entry cannot be read")
+        return await super().load(name, fingerprint)
+
+    def version(self, name: str) -> object:
+        return object() if self.broken else super().version(name)
+
+
+async def test_a_token_that_can_be_bought_again_needs_no_store(
     make: Make, portal: tuple[Portal, str], clock: Clock
 ) -> None:
-    class Unreadable(MemoryStore):
-        broken = False
-
-        async def load(self, name: str, fingerprint: str) -> Token | None:
-            if self.broken:
-                raise StoreError("the entry is damaged")
-            return await super().load(name, fingerprint)
-
-        def version(self, name: str) -> object:
-            return object() if self.broken else super().version(name)
-
     store = Unreadable(now=clock)
+    store.broken = True
     source = make(oauth2(portal[1]), store=store)
     first = await source.token()
+    clock.move(hours=2)
+    assert await source.token() != first
+
+
+async def test_a_refresh_token_is_not_used_while_the_store_may_know_a_later_one(
+    make: Make, portal: tuple[Portal, str], clock: Clock
+) -> None:
+    """Servers that see one twice end the whole session (RFC 9700 section 4.14)."""
+    store = Unreadable(now=clock)
+    source = make(legacy(portal[1]), store=store)
+    first = await source.token()
     store.broken = True
-    clock.move(minutes=59, seconds=30)
-    assert await source.token() == first
+    clock.move(minutes=59, seconds=40)
+    assert await source.token() == first, "it serves on while it lives"
     clock.move(minutes=1)
     with pytest.raises(StoreError):
         await source.token()
+    assert methods(portal[0], V1) == ["POST"]
+    store.broken = False
+    clock.move(minutes=1)
+    assert await source.token() != first
 
 
 async def test_a_token_that_could_not_be_stored_is_not_replaced_by_the_one_before(
@@ -152,10 +177,10 @@ async def test_a_token_that_could_not_be_stored_is_not_replaced_by_the_one_befor
     class Full(MemoryStore):
         full = False
 
-        async def save(self, name: str, fingerprint: str, token: Token) -> None:
+        async def save(self, name: str, fingerprint: str, entry: Entry) -> None:
             if self.full:
                 raise StoreError("the disk is full")
-            await super().save(name, fingerprint, token)
+            await super().save(name, fingerprint, entry)
 
     store = Full(now=clock)
     source = make(oauth2(portal[1]), store=store)
@@ -167,10 +192,10 @@ async def test_a_token_that_could_not_be_stored_is_not_replaced_by_the_one_befor
     assert await source.token() == second
 
 
-async def test_a_login_of_another_project_survives_the_start_of_this_one(
+async def test_a_login_of_another_project_survives_until_there_is_one_to_this(
     make: Make, tmp_path: Path
 ) -> None:
-    """Two configurations may call an upstream alike; what cost a human is replaced by a login."""
+    """Two configurations may call an upstream alike."""
     ours, theirs = (
         make(
             MiAuth(type="miauth", server="http://127.0.0.1:9", name=name), store=FileStore(tmp_path)
@@ -178,10 +203,9 @@ async def test_a_login_of_another_project_survives_the_start_of_this_one(
         for name in ("ours", "theirs")
     )
     await theirs.keep(Token(Secret("theirs")))
-    await ours.drop_foreign()
     with pytest.raises(LoginRequired):
         await ours.token()
-    assert await theirs.stored() == Token(Secret("theirs"))
+    assert await in_the_store(theirs) == Token(Secret("theirs"))
 
 
 async def test_a_rejection_is_final_for_the_next_process_too(make: Make, tmp_path: Path) -> None:
@@ -209,9 +233,9 @@ async def test_two_configurations_that_share_an_entry_do_not_fetch_in_turns(
     for _ in range(10):
         for source in (ours, theirs):
             await source.token()
-            source.notice_changes()
+            await tended(source)
     assert (portal[0].calls[V2], portal[0].calls[V1]) == (1, 1)
     rejected = await ours.token()
     await theirs.keep(await theirs.token())
-    ours.notice_changes()
+    await tended(ours)
     assert await ours.token(rejected=await ours.token()) != rejected
