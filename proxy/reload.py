@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 from proxy.background import in_background
@@ -32,7 +32,7 @@ class Reload:
         self,
         load: Callable[[Versions], Loaded],
         files: Versions,
-        change: Callable[[Settings], Awaitable[Changes]],
+        change: Callable[[Settings], Changes],
         observe: Observer,
         asked: asyncio.Event,
     ) -> None:
@@ -54,7 +54,8 @@ class Reload:
         seen = self._files
         while not self._asked.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), INTERVAL)
+                async with asyncio.timeout(INTERVAL):
+                    await self._asked.wait()
             now = current(self._files)
             if now == seen != self._files:
                 return
@@ -66,7 +67,7 @@ class Reload:
         self._files = files  # those of an attempt that fails too: mending one is a change
         try:
             loaded = await asyncio.wrap_future(in_background(lambda: self._load(files)))
-            changes = await self._change(loaded.settings)
+            changes = self._change(loaded.settings)
         except ConfigError as error:
             self._observe(ConfigRefused(tuple(error.issues)))
         else:

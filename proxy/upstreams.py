@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.config.models import Upstream
+from proxy.credentials.identity import secrets_of
 from proxy.credentials.providers import InteractiveProvider
 from proxy.credentials.source import Source
 from proxy.errors import StoreError
@@ -42,21 +43,14 @@ class Upstreams:
         self._build_source = build_source
         self._build_forwarding = build_forwarding
         self._observe = observe
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], UpstreamConnections] = {}
 
-    async def change(self, wanted: Mapping[str, Upstream]) -> Changes:
-        """Serve `wanted` from now on; tokens of upstreams that are gone are removed."""
-        before = dict(self.sources)
-        changes = self.replace(wanted)
-        for name in changes.removed:
-            await self._forget(before[name])
-        return changes
-
-    def replace(self, wanted: Mapping[str, Upstream]) -> Changes:
+    def change(self, wanted: Mapping[str, Upstream]) -> Changes:
         """Serve `wanted` from now on, in one step, so that no request meets the half of it.
 
         Upstreams that stay as they are keep their token and connections. What is replaced serves
-        its requests under way to their end, however long that takes.
+        its requests under way to their end, however long that takes; then the tokens of upstreams
+        that are gone are removed.
         """
         before = self._connections
         self._connections = {name: self._connected(name, wanted[name]) for name in wanted}
@@ -66,12 +60,17 @@ class Upstreams:
         self._route(kept=self._connections.keys() - {*changes.changed, *changes.added})
         return changes
 
+    def all_sources(self) -> set[Source]:
+        """Return those of requests under way too, whose upstreams are others by now, or gone."""
+        serving = (*self._connections.values(), *self._retiring.values())
+        return {connections.source for connections in serving}
+
     async def close(self) -> None:
         """Close every connection, and wait for tokens that are being fetched."""
-        await asyncio.gather(*self._retiring)
-        for connections in self._connections.values():
-            await connections.close()
-            await connections.source.close()
+        present = self._connections.values()
+        closing = [connections.close() for connections in present]
+        closing += [connections.source.close() for connections in present]
+        await asyncio.gather(*self._retiring, *closing)
 
     def _connected(self, name: str, upstream: Upstream) -> UpstreamConnections:
         """Return what is there already as far as it fits."""
@@ -79,6 +78,8 @@ class Upstreams:
         if old is not None and old.settings == upstream:
             return old
         if old is not None and _same_token(old.settings, upstream):
+            for secret in secrets_of(upstream):
+                old.source.redaction.know(secret)
             return UpstreamConnections(name, upstream, old.source)
         return UpstreamConnections(name, upstream, self._build_source(name, upstream))
 
@@ -103,15 +104,17 @@ class Upstreams:
         async def close_when_unused() -> None:
             await forwarding.unused()
             await connections.close()
-            await connections.source.close()
+            if self.sources.get(connections.name) is not connections.source:
+                await connections.source.close()
+            if connections.name not in self.sources:
+                await self._forget(connections.source)
 
         task = asyncio.create_task(close_when_unused(), name=f"retire {connections.name}")
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._retiring[task] = connections
+        task.add_done_callback(self._retiring.pop)
 
     async def _forget(self, source: Source) -> None:
         """Remove the token of an upstream that is gone; one that cost a human may be wanted yet."""
-        await source.close()
         if isinstance(source.provider, InteractiveProvider):
             return
         try:

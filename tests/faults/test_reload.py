@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from command_line import until
 from gateway_samples import keyed, tokened
 from issuing import Issuer, to_the_api
 from proxying import BEGINNING, Sidekey, sidekey
 from raw_client import ask, message, raw_client
-from raw_upstream import Conversation, RawUpstream, answering, conversing
+from raw_upstream import Conversation, RawUpstream, answering, conversing, response
+from token_server import token_server
 
 from proxy import reload as reloading_module
 from proxy.config import Loaded, load
@@ -250,6 +253,44 @@ async def test_requests_under_way_end_on_the_old_connections(tmp_path: Path) -> 
         await left.wait()
 
 
+async def test_a_change_of_the_rules_leaves_the_token_and_its_renewal_alone(tmp_path: Path) -> None:
+    async with token_server(fault=lambda: 0.5) as server:
+        upstream = server.upstreams("r")
+        async with changing(tmp_path, upstream) as proxy:
+            asking = asyncio.create_task(proxy.status("GET /r/a"))
+            await until(lambda: server.asked == 1)
+            told = await proxy.change(f"{upstream[:-1]}, deny: [{{paths: [/api/secret]}}]}}")
+            assert told == ConfigReloaded(("r",), (), ())
+            assert await asking == 200
+            await asyncio.sleep(0.1)  # what is replaced has ended its last request by now
+            server.revoke()
+            assert await proxy.status("GET /r/a") == 200
+            assert await proxy.status("GET /r/secret") == 403
+    assert server.calls == {"sign-in": 1, "renewal": 1}
+
+
+async def test_a_secret_that_a_change_adds_is_masked_where_the_upstream_echoes_it(
+    tmp_path: Path,
+) -> None:
+    added = "canary-added-secret"
+    async with (
+        token_server() as server,
+        answering(response("200 OK", f"you sent {added}".encode())) as upstream,
+    ):
+        token = "{in: header, name: Authorization, format: 'Bearer {token}'}"
+        more = f", {{in: header, name: X-Api-Key, format: {added}}}"
+        start = (
+            f"r: {{base_url: '{upstream.origin}', redact: content,"
+            f" provider: {json.dumps(server.shape())}, inject: [{token}"
+        )
+        async with changing(tmp_path, f"{start}]}}") as proxy:
+            source = proxy.proxy.source("r")
+            assert await proxy.change(f"{start}{more}]}}") == ConfigReloaded(("r",), (), ())
+            assert proxy.proxy.source("r") is source
+            answer = await ask(proxy.proxy, "GET /r/a")
+    assert answer.content == b"you sent " + b"*" * len(added)
+
+
 async def test_token_endpoints_of_a_new_upstream_are_closed_to_the_others(tmp_path: Path) -> None:
     async with answering(Issuer()) as upstream:
         api = keyed(upstream.origin, name="a", more="reject_on: []")
@@ -383,6 +424,7 @@ async def test_the_token_of_an_upstream_that_is_gone_leaves_the_store(tmp_path: 
         assert await proxy.status("GET /a/x") == await proxy.status("GET /b/x") == 200
         assert store.version("b") is not None
         await proxy.change(keyed(upstream.origin, name="a"))
+        await until(lambda: proxy.proxy.told(TokenDropped))
         assert store.version("b") is None
         assert [event.upstream for event in proxy.proxy.told(TokenDropped)] == ["b"]
         assert len(to_the_api(upstream.requests)) == 2
