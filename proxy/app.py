@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from proxy.clock import Clock, utc_now
 from proxy.config.models import Settings, Upstream
-from proxy.config.models import Store as StoreSettings
+from proxy.config.store import Store as StoreSettings
 from proxy.credentials.exchange import Exchange
 from proxy.credentials.identity import hidden_texts, secrets_of
 from proxy.credentials.redaction import Redaction
-from proxy.credentials.source import Source, utc_now
+from proxy.credentials.resources import Resources
+from proxy.credentials.source import PATIENCE, Source
 from proxy.credentials.stores.base import Store
 from proxy.credentials.stores.file import FileStore, default_folder
 from proxy.credentials.stores.memory import MemoryStore
-from proxy.events import Listening, Observer, Stopped
+from proxy.errors import ConfigError, StoreError
+from proxy.events import ClockJumped, Listening, Observer, Stopped, TokenFailed, nobody
 from proxy.gateway.capacity import Capacity
 from proxy.gateway.clients import Clients
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.gateway import Gateway
-from proxy.listeners import listen
+from proxy.listeners import Bound, addresses_of, bound, listen
 from proxy.mistakes import survived
 from proxy.observe.pages import own_pages
 from proxy.reload import check_fixed
 from proxy.upstreams import Changes, Upstreams
 
-WATCH_INTERVAL = 1.0  # seconds until a login by another process is noticed
+TEND_INTERVAL = 1.0  # seconds until a login by another process is noticed
+JUMP = 60.0  # seconds by which the clock is set, not slewed
+_SYSTEM = Clock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Running:
     upstreams: Mapping[str, str]
     sources: Mapping[str, Source]
     exchange: Exchange
-    change: Callable[[Settings], Awaitable[Changes]]
+    change: Callable[[Settings], Changes]
 
 
 def state_folder(settings: StoreSettings, environ: Mapping[str, str]) -> Path:
@@ -56,32 +60,45 @@ def state_folder(settings: StoreSettings, environ: Mapping[str, str]) -> Path:
 
 
 def open_store(
-    settings: StoreSettings, environ: Mapping[str, str], now: Callable[[], datetime] = utc_now
+    settings: StoreSettings, environ: Mapping[str, str], observe: Observer = nobody
 ) -> Store:
-    """Return the store that the configuration names."""
+    """Return the store that the configuration names; `observe` hears of damaged entries."""
     if settings.type == "memory":
-        return MemoryStore(now=now)
-    return FileStore(state_folder(settings, environ), settings.key)
+        return MemoryStore(now=utc_now)
+    if settings.type == "redis":
+        return _open_redis(settings)
+    return FileStore(state_folder(settings, environ), settings.key, observe=observe)
+
+
+def _open_redis(settings: StoreSettings) -> Store:
+    """Return the store; the library is imported for those only who use it."""
+    try:
+        from proxy.credentials.stores.redis import RedisStore
+    except ImportError:
+        why = "store.type: redis needs one more package: pip install 'sidekey[redis]'"
+        raise ConfigError([why]) from None
+    assert settings.url is not None  # the model saw to it
+    assert settings.key is not None
+    try:
+        return RedisStore(settings.url, settings.key, prefix=settings.prefix)
+    except (TypeError, ValueError):  # their texts may quote the URL
+        raise ConfigError(["store.url: an option in its query is unknown or wrong"]) from None
 
 
 def build_source(
     name: str,
     upstream: Upstream,
     *,
-    store: Store,
-    exchange: Exchange,
-    observe: Observer,
-    redaction: Redaction,
+    resources: Resources,
+    patience: float = PATIENCE,
 ) -> Source:
-    """Return the source of one upstream."""
+    """Return the source of one upstream; a request waits for it as long as its `patience`."""
     return Source(
         name,
         upstream.provider.at(upstream.base_url),
         upstream.base_url,
-        store=store,
-        exchange=exchange,
-        observe=observe,
-        redaction=_part_of(redaction, upstream),
+        replace(resources, redaction=_part_of(resources.redaction, upstream)),
+        patience=patience,
     )
 
 
@@ -101,52 +118,76 @@ def know_all(redaction: Redaction, settings: Settings) -> None:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, store: Store, observe: Observer, redaction: Redaction
+    settings: Settings,
+    *,
+    store: Store,
+    observe: Observer,
+    redaction: Redaction,
+    sockets: Sequence[Bound] | None = None,
 ) -> AsyncIterator[Running]:
-    """Serve until the block ends. Raises `ListenError` if a port or socket cannot be had."""
+    """Serve `sockets`, or those that the settings name, until the block ends.
+
+    Raises `ListenError` if a port or socket cannot be had.
+    """
     async with AsyncExitStack() as stack:
+        if sockets is None:
+            sockets = stack.enter_context(bound(settings))
         exchange = Exchange(now=utc_now)
         stack.push_async_callback(exchange.close)
         know_all(redaction, settings)
         clients = Clients(settings.clients)
-        upstreams = Upstreams(
-            partial(
-                build_source, store=store, exchange=exchange, observe=observe, redaction=redaction
-            ),
-            partial(
-                Forwarding, clients=clients, timeouts=settings.listen.timeouts, observe=observe
-            ),
-            observe,
+        resources = Resources(store, exchange, observe, redaction)
+        source = partial(build_source, resources=resources)
+        forwarding = partial(
+            Forwarding, clients=clients, timeouts=settings.listen.timeouts, observe=observe
         )
+        upstreams = Upstreams(source, forwarding, observe)
         stack.push_async_callback(upstreams.close)
-        upstreams.replace(settings.upstreams)
-        for source in upstreams.sources.values():
-            await source.drop_foreign()
+        upstreams.change(settings.upstreams)
+        with suppress(StoreError):  # whoever needs the store will hear of it
+            await store.tidy()
+        await asyncio.gather(*(_look_at(one, observe) for one in upstreams.sources.values()))
         pages = own_pages(upstreams.sources, clients.refusal)
         gateway = Gateway(upstreams.forwardings, pages, clients, observe, redaction)
         capacity = Capacity(settings.listen.max_connections, observe)
-        addresses, urls = await listen(settings, gateway, clients, capacity, stack)
-        watching = asyncio.create_task(_watch(upstreams.sources), name="watch the store")
-        stack.push_async_callback(_cancelled, watching)
+        urls = await listen(sockets, settings, gateway, clients, capacity, stack)
+        tending = asyncio.create_task(_tend(upstreams.all_sources, observe), name="tend the tokens")
+        stack.push_async_callback(_cancelled, tending)
+        addresses = addresses_of(sockets)
         observe(Listening(addresses, tuple(upstreams.sources)))
 
-        async def change(wanted: Settings) -> Changes:
+        def change(wanted: Settings) -> Changes:
             check_fixed(settings, wanted)
             know_all(redaction, wanted)
             clients.change(wanted.clients)
-            return await upstreams.change(wanted.upstreams)
+            return upstreams.change(wanted.upstreams)
 
         base_urls = {name: upstream.base_url for name, upstream in settings.upstreams.items()}
         yield Running(addresses, urls, base_urls, upstreams.sources, exchange, change)
     observe(Stopped())
 
 
-async def _watch(sources: Mapping[str, Source]) -> None:
+async def _look_at(source: Source, observe: Observer) -> None:
+    """Tell of a store that fails before anybody needs the token."""
+    try:
+        await source.peek()
+    except StoreError as error:
+        observe(TokenFailed(source.name, error.slug, error.detail, error.fix, 0.0))
+
+
+async def _tend(
+    sources: Callable[[], Collection[Source]], observe: Observer, clock: Clock = _SYSTEM
+) -> None:
+    """Renew, notice what other processes do, and tell when somebody sets the clock."""
+    ahead = clock.wall().timestamp() - clock.elapsed()
     while True:
-        await asyncio.sleep(WATCH_INTERVAL)
-        for source in tuple(sources.values()):
+        await asyncio.sleep(TEND_INTERVAL)
+        before, ahead = ahead, clock.wall().timestamp() - clock.elapsed()
+        if abs(ahead - before) >= JUMP:
+            observe(ClockJumped(round(ahead - before, 3)))
+        for source in sources():
             async with survived():
-                source.notice_changes()
+                source.tend()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Container
-from contextlib import AsyncExitStack
+from collections.abc import Container, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 
 from aiohttp import web
@@ -27,25 +27,41 @@ WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 BACKLOG = 1024  # connections that wait to be accepted
 
 
+Bound = tuple[socket.socket, str | None]  # the upstream that alone answers there, if it is one's
+
+
+@contextmanager
+def bound(settings: Settings) -> Iterator[tuple[Bound, ...]]:
+    """Bind every socket before the first one serves. Raises `ListenError`."""
+    check_parser()
+    listen = settings.listen
+    with ExitStack() as stack:
+        sockets: list[Bound] = [(_bind(listen, stack), None)]
+        for name, upstream in settings.upstreams.items():
+            if upstream.port is not None:
+                sockets.append((_bind_tcp(listen.host, upstream.port, stack), name))
+        yield tuple(sockets)
+
+
+def addresses_of(sockets: Sequence[Bound]) -> tuple[str, ...]:
+    """Return what clients call, as URLs or paths of sockets."""
+    return tuple(_address(sock) for sock, _ in sockets)
+
+
 async def listen(
+    sockets: Sequence[Bound],
     settings: Settings,
     gateway: Gateway,
     clients: Clients,
     capacity: Capacity,
     stack: AsyncExitStack,
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Bind every socket before the first one serves, and return the addresses and URLs."""
-    check_parser()
+) -> dict[str, str]:
+    """Serve the sockets, and return by upstream the URL where clients point their base URL."""
     listen = settings.listen
-    bound: list[tuple[socket.socket, str | None]] = [(_bind(listen, stack), None)]
-    for name, upstream in settings.upstreams.items():
-        if upstream.port is not None:
-            bound.append((_bind_tcp(listen.host, upstream.port, stack), name))
-    addresses = []
     urls = {}
     runners: list[web.ServerRunner] = []
     stack.push_async_callback(_drain, runners)
-    for sock, upstream_name in bound:
+    for sock, upstream_name in sockets:
         guard = Guard(_listener(sock, upstream_name, listen, gateway.served), listen, clients)
         server = ClientServer(
             gateway.behind(guard),
@@ -54,10 +70,10 @@ async def listen(
             capacity=capacity,
         )
         runners.append(await _serve(sock, server))
-        addresses.append(_address(sock))
         if upstream_name is not None:
-            urls[upstream_name] = addresses[-1]
-    return tuple(addresses), {name: f"{addresses[0]}/{name}" for name in settings.upstreams} | urls
+            urls[upstream_name] = _address(sock)
+    main = _address(sockets[0][0])
+    return {name: f"{main}/{name}" for name in settings.upstreams} | urls
 
 
 async def _serve(sock: socket.socket, server: ClientServer) -> web.ServerRunner:
@@ -90,7 +106,7 @@ def _listener(
     return Listener(port, frozenset(name.lower() for name in names), own, upstream)
 
 
-def _bind(listen: Listen, stack: AsyncExitStack) -> socket.socket:
+def _bind(listen: Listen, stack: ExitStack) -> socket.socket:
     if listen.unix_socket is not None:
         if listen.allowed_uids:
             check_users_can_be_told()
@@ -98,7 +114,7 @@ def _bind(listen: Listen, stack: AsyncExitStack) -> socket.socket:
     return _bind_tcp(listen.host, listen.port, stack)
 
 
-def _bind_tcp(host: str, port: int, stack: AsyncExitStack) -> socket.socket:
+def _bind_tcp(host: str, port: int, stack: ExitStack) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         sock = socket.create_server(
@@ -114,7 +130,7 @@ def _bind_tcp(host: str, port: int, stack: AsyncExitStack) -> socket.socket:
     return sock
 
 
-def _bind_unix(path: Path, mode: int, stack: AsyncExitStack) -> socket.socket:
+def _bind_unix(path: Path, mode: int, stack: ExitStack) -> socket.socket:
     """Bind a socket; only one that was left behind is replaced.
 
     With `OPEN`, the guard asks the kernel for the user of each connection.

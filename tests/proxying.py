@@ -83,7 +83,10 @@ async def sidekey(
             observe(event)
 
     kept = store if store is not None else open_store(settings.store, environ or {})
-    async with running(
-        settings, store=kept, observe=observe_all, redaction=redaction or Redaction()
-    ) as proxy:
-        yield Sidekey(proxy, events)
+    try:
+        async with running(
+            settings, store=kept, observe=observe_all, redaction=redaction or Redaction()
+        ) as proxy:
+            yield Sidekey(proxy, events)
+    finally:
+        await kept.aclose()

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from proxy import __version__
 from proxy.app import Running, open_store, running
+from proxy.background import in_background
+from proxy.cli.banner import banner
 from proxy.cli.options import ConfigOption, load_config
-from proxy.cli.output import say, table
+from proxy.cli.output import report, say
 from proxy.config import INHERITED, Loaded, load
-from proxy.config.models import Clients
 from proxy.config.versions import Versions
 from proxy.credentials.redaction import Redaction
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, SidekeyError
+from proxy.events import ConfigRefused, Event, Listening, Observer, Stopped
 from proxy.hardening import allow_many_connections, take_from_environment
+from proxy.listeners import Bound, addresses_of, bound
 from proxy.observe import logs
-from proxy.observe.status import SERVING, status_of
-from proxy.reload import Reload
+from proxy.reload import Reload, check_fixed
+from proxy.workers import ALONE, Crew, Worker, heed_signals, hold_signals, share
 
 
 def command(
@@ -36,12 +38,14 @@ def command(
         int | None, typer.Option(help="Listen on this port; 0 takes a free one.")
     ] = None,
     unix_socket: Annotated[Path | None, typer.Option(help="Listen on this socket.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Serve with so many processes.")] = 1,
 ) -> None:
     """Serve every upstream at http://127.0.0.1:8080/NAME/.
 
     Ctrl-C and SIGTERM are how it is stopped: requests under way have 5 seconds, then it exits 0.
     A second one ends it at once.
     SIGHUP, or a change of the configuration or of a file that it refers to, loads it again.
+    Workers share one token life through the store, and the limits that are configured.
     """
     environ = dict(os.environ)
     overrides = _overrides(host, port, unix_socket)
@@ -51,19 +55,41 @@ def command(
     allow_many_connections()
     redaction = Redaction()
     logs.configure(redaction=redaction, level=logs.level_of(environ))
+    serving = _Serving(loaded, environ, overrides, files, redaction, workers)
+    observe = logs.log_observer(banner=serving.terminal)
+    serving.prepare()
+    with bound(loaded.settings) as sockets:
+        if workers == 1:
+            asyncio.run(serving.run(sockets, observe))
+        else:
+            raise typer.Exit(_with_workers(serving, sockets, observe))
 
-    def load_again(files: Versions) -> Loaded:
-        again = load(
-            loaded.path,
-            environ=environ,
-            overrides=overrides,
-            files=files,
-            is_trusted=loaded.is_trusted,
-        )
-        _take_variables(again)
-        return again
 
-    asyncio.run(_serve(loaded, environ, redaction, partial(Reload, load_again, files)))
+def _with_workers(serving: _Serving, sockets: Sequence[Bound], observe: Observer) -> int:
+    quiet = _but_for(Listening, Stopped, observe=observe)
+
+    def work(worker: Worker) -> int:
+        try:
+            asyncio.run(serving.run(sockets, quiet, worker))
+        except SidekeyError as error:
+            return report(error)
+        return 0
+
+    hold_signals()
+    observe(Listening(addresses_of(sockets), tuple(serving.loaded.settings.upstreams)))
+    code = Crew(serving.workers, work, observe).serve(serving.hung_up)
+    observe(Stopped())
+    return code
+
+
+def _but_for(*kinds: type[Event], observe: Observer) -> Observer:
+    """Return an observer without events of some kinds."""
+
+    def observe_others(event: Event) -> None:
+        if not isinstance(event, kinds):
+            observe(event)
+
+    return observe_others
 
 
 def _take_variables(loaded: Loaded) -> None:
@@ -84,27 +110,108 @@ def _overrides(host: str | None, port: int | None, unix_socket: Path | None) -> 
     return given
 
 
-async def _serve(
-    loaded: Loaded,
-    environ: Mapping[str, str],
-    redaction: Redaction,
-    build_reload: Callable[..., Reload],
-) -> None:
-    stopped, asked = asyncio.Event(), asyncio.Event()
-    terminal = sys.stderr.isatty()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _stop, stopped, number)
-    loop.add_signal_handler(signal.SIGHUP, _hang_up, asked, stopped, terminal)
-    store = open_store(loaded.settings.store, environ)
-    observe = logs.log_observer(banner=terminal)
-    async with running(loaded.settings, store=store, observe=observe, redaction=redaction) as proxy:
-        reload = build_reload(proxy.change, observe, asked)
-        reloading = asyncio.create_task(reload.run(), name="reload")
-        if terminal:
-            say(await banner(loaded, proxy))
-        await stopped.wait()
-        reloading.cancel()
+@dataclass
+class _Serving:
+    """What one process that serves has to know."""
+
+    loaded: Loaded
+    environ: Mapping[str, str]
+    overrides: Mapping[str, object]
+    files: Versions
+    redaction: Redaction
+    workers: int
+    terminal: bool = sys.stderr.isatty()
+
+    def prepare(self) -> None:
+        """Use but a worker's part of what the limits grant, and see whether the store has a key.
+
+        Raises `ConfigError` or `StoreError`: before anything is served, and not from every worker.
+        """
+        self.loaded = self._shared(self.loaded)
+        settings = self.loaded.settings
+        if any(upstream.provider.buys for upstream in settings.upstreams.values()):
+            open_store(settings.store, self.environ).fingerprint("")
+
+    async def run(
+        self, sockets: Sequence[Bound], observe: Observer, worker: Worker = ALONE
+    ) -> None:
+        """Serve until a signal stops it, or the process that forked this one is gone."""
+        stopped, asked = asyncio.Event(), asyncio.Event()
+        if worker is ALONE:
+            self._stop_by_signals(stopped, asked)
+        else:
+            _stop_with(worker.parent, stopped, asked)
+        if worker.stands_in and not await self._caught_up(observe, stopped):
+            return
+        async with self._running(sockets, observe) as proxy:
+            reload = Reload(self._load_again, self.files, proxy.change, observe, asked)
+            reloading = asyncio.create_task(reload.run(), name="reload")
+            if self.terminal and worker.number == 0 and not worker.stands_in:
+                say(await banner(self.loaded, proxy))
+            await stopped.wait()
+            reloading.cancel()
+
+    @asynccontextmanager
+    async def _running(self, sockets: Sequence[Bound], observe: Observer) -> AsyncIterator[Running]:
+        settings = self.loaded.settings
+        store = open_store(settings.store, self.environ, observe)
+        async with (
+            aclosing(store),
+            running(
+                settings,
+                store=store,
+                observe=observe,
+                redaction=self.redaction,
+                sockets=sockets,
+            ) as proxy,
+        ):
+            yield proxy
+
+    async def _caught_up(self, observe: Observer, stopped: asyncio.Event) -> bool:
+        """Load what the other workers have loaded since the parent did; `False` if stopped."""
+        files: Versions = {}
+        loading = asyncio.wrap_future(in_background(lambda: self._load_again(files)))
+        stopping = asyncio.create_task(stopped.wait())
+        either: set[asyncio.Future[Any]] = {loading, stopping}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not loading.done():
+            return False
+        try:
+            again = loading.result()
+            check_fixed(self.loaded.settings, again.settings)
+        except ConfigError as error:
+            observe(ConfigRefused(tuple(error.issues)))
+        else:
+            self.loaded = again
+        self.files = files
+        return True
+
+    def hung_up(self) -> bool:
+        """Tell whether the terminal is gone: then there is nobody left to press Ctrl-C."""
+        return self.terminal and not sys.stderr.isatty()
+
+    def _load_again(self, files: Versions) -> Loaded:
+        again = load(
+            self.loaded.path,
+            environ=self.environ,
+            overrides=self.overrides,
+            files=files,
+            is_trusted=self.loaded.is_trusted,
+        )
+        _take_variables(again)
+        return self._shared(again)
+
+    def _shared(self, loaded: Loaded) -> Loaded:
+        return replace(loaded, settings=share(loaded.settings, self.workers))
+
+    def _stop_by_signals(self, stopped: asyncio.Event, asked: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _stop, stopped, number)
+        loop.add_signal_handler(
+            signal.SIGHUP, lambda: stopped.set() if self.hung_up() else asked.set()
+        )
 
 
 def _stop(stopped: asyncio.Event, number: signal.Signals) -> None:
@@ -114,45 +221,19 @@ def _stop(stopped: asyncio.Event, number: signal.Signals) -> None:
     stopped.set()
 
 
-def _hang_up(asked: asyncio.Event, stopped: asyncio.Event, terminal: bool) -> None:
-    """Load again, unless the terminal is gone: then there is nobody left to press Ctrl-C."""
-    if terminal and not sys.stderr.isatty():
+def _stop_with(parent: int, stopped: asyncio.Event, asked: asyncio.Event) -> None:
+    """Heed what the parent passes on, and its end.
+
+    Ctrl-C reaches every process of the terminal: it is the parent who tells the workers to stop.
+    """
+    loop = asyncio.get_running_loop()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+
+    def parent_is_gone() -> None:
+        loop.remove_reader(parent)
         stopped.set()
-    else:
-        asked.set()
 
-
-async def banner(loaded: Loaded, proxy: Running) -> str:
-    """Return what a person wants to see first: what is served where, and a line to paste."""
-    rows = [await _row(proxy, name) for name in proxy.upstreams]
-    first = next(iter(proxy.upstreams))
-    return (
-        f"sidekey {__version__}, {loaded.path}\n{table(rows)}\n"
-        f"try:  curl -i {_shown(loaded.settings.clients)}{curl_url(proxy, first)}\n"
-        "stop with Ctrl-C"
-    )
-
-
-def _shown(clients: Clients | None) -> str:
-    """Return curl's option with which a client shows who it is; the secret itself stays out."""
-    if clients is None:
-        return ""
-    if clients.header is not None:
-        return f'-H "{clients.header.name}: $SECRET" '
-    return '-H "Authorization: Bearer $KEY" '
-
-
-async def _row(proxy: Running, name: str) -> tuple[str, ...]:
-    """Return where an upstream is, and what has to be done before it can serve."""
-    status = await status_of(proxy.sources[name])
-    needed = "" if status.state in SERVING else f"first: {status.fix or status.error}"
-    return f"  {proxy.urls[name]}/", "->", proxy.upstreams[name], needed
-
-
-def curl_url(proxy: Running, name: str) -> str:
-    """Return the arguments with which curl reaches an upstream, ready for a shell."""
-    url = f"{proxy.urls[name]}/"
-    if not url.startswith("unix:"):
-        return url
-    path, _, rest = url.removeprefix("unix:").rpartition(f"/{name}/")
-    return f"--unix-socket {shlex.quote(path)} http://localhost/{name}/{rest}"
+    loop.add_reader(parent, parent_is_gone)
+    heed_signals()
