@@ -40,6 +40,7 @@ async def _acquired(source: Source) -> bool:
         print(f"{source.name}: skipped, needs sidekey login {source.name}")
         return True
     try:
+        await source.peek()  # a store that fails stops nothing that can be bought, and is told
         token = await source.token()
     except SidekeyError as error:
         print(f"{source.name}: {error.detail}")

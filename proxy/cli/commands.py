@@ -14,6 +14,7 @@ from proxy.cli import (
     login,
     logout,
     presets,
+    refresh,
     run,
     schema,
     status,
@@ -28,7 +29,8 @@ app = typer.Typer(
     add_completion=True,
     rich_markup_mode=None,
 )
-for module in (run, check, demo, login, logout, status, token, presets, schema, health):
+COMMANDS = (run, check, demo, login, logout, refresh, status, token, presets, schema, health)
+for module in COMMANDS:
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 

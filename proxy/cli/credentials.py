@@ -2,35 +2,79 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 
 from proxy.app import build_source, know_all, open_store
 from proxy.cli.options import check_name
+from proxy.cli.output import say
+from proxy.clock import utc_now
 from proxy.config import Loaded
-from proxy.credentials.exchange import Exchange
+from proxy.credentials.exchange import TIMEOUT, Exchange
 from proxy.credentials.redaction import Redaction
-from proxy.credentials.source import Source, utc_now
-from proxy.events import nobody
+from proxy.credentials.resources import Resources
+from proxy.credentials.source import GRACE, Source
+from proxy.credentials.stores.base import LOCK_PATIENCE
+from proxy.errors import SidekeyError
+from proxy.events import EntryPutAside, Event, TokenNotStored
 
 
 @asynccontextmanager
 async def sources_of(loaded: Loaded) -> AsyncIterator[tuple[dict[str, Source], Exchange]]:
-    """Yield every source, and the exchange that they use."""
+    """Yield every source, and the exchange that they use.
+
+    They wait as long as others may be at it and a token endpoint may take: nobody waits here but
+    the one who asks.
+    """
     exchange = Exchange(now=utc_now)
-    store = open_store(loaded.settings.store, os.environ)
+    store = open_store(loaded.settings.store, os.environ, _tell)
     redaction = Redaction()
     know_all(redaction, loaded.settings)
     try:
         build = partial(
-            build_source, store=store, exchange=exchange, observe=nobody, redaction=redaction
+            build_source,
+            resources=Resources(store, exchange, _tell, redaction, lasting=False),
+            patience=LOCK_PATIENCE + TIMEOUT,
         )
         upstreams = loaded.settings.upstreams
-        yield {name: build(name, upstream) for name, upstream in upstreams.items()}, exchange
+        sources = {name: build(name, upstream) for name, upstream in upstreams.items()}
+        async with _closed(sources.values()):
+            yield sources, exchange
     finally:
         await exchange.close()
+        await store.aclose()
+
+
+@asynccontextmanager
+async def _closed(sources: Collection[Source]) -> AsyncIterator[None]:
+    """Let what is under way end, since a token may exist only once; after Ctrl-C, soon.
+
+    Say what could not be kept all the same.
+    """
+    grace = GRACE
+    try:
+        yield
+        grace = TIMEOUT
+    except SidekeyError:
+        grace = TIMEOUT
+        raise
+    finally:
+        await asyncio.gather(*(source.close(grace) for source in sources))
+        for source in sources:
+            if not source.saved:
+                say(f"{source.name}: the new token cannot be kept, and is lost when it expires")
+
+
+def _tell(event: Event) -> None:
+    """Say what must not go unnoticed; everything else shows in what the command prints."""
+    if isinstance(event, EntryPutAside):
+        what = "the one before it is used" if event.recovered else "there is none before it"
+        say(f"{event.upstream}: the stored token is damaged, kept as {event.path}; {what}")
+    elif isinstance(event, TokenNotStored):
+        say(f"{event.upstream}: {event.detail}")
 
 
 @asynccontextmanager

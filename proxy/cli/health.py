@@ -5,14 +5,17 @@ from __future__ import annotations
 import typer
 
 from proxy.cli.local import address, ask
-from proxy.cli.options import ConfigOption, load_config
+from proxy.cli.options import ConfigOption, load_listen
 from proxy.cli.output import FAILED, say
 
 
 def command(config: ConfigOption = None) -> None:
-    """Exit 0 if the running proxy is alive."""
-    settings = load_config(config).settings
-    if ask(settings, "/_sidekey/healthz", "status") != "ok":
-        say(f"sidekey: no proxy answers at {address(settings.listen)}")
+    """Exit 0 if the running proxy is alive.
+
+    Of the configuration only `listen` counts: a mistake elsewhere is none of a proxy's that runs.
+    """
+    listen = load_listen(config)
+    if ask(listen, "/_sidekey/healthz", "status") != "ok":
+        say(f"sidekey: no proxy answers at {address(listen)}")
         raise typer.Exit(FAILED)
     print("ok")

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from proxy.config.models import Clients, Listen, Settings
+from proxy.config.models import Clients, Listen
 
 TIMEOUT = 5.0  # seconds
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where to call what listens there
@@ -25,14 +25,14 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def ask(settings: Settings, path: str, member: str) -> Any:
+def ask(listen: Listen, path: str, member: str, *, clients: Clients | None = None) -> Any:
     """Return that member of the proxy's JSON answer at `path`; `None` if no proxy answers so.
 
     Another program may listen there, and answer 200 to everything.
     """
-    connection = _connection(settings.listen)
+    connection = _connection(listen)
     try:
-        connection.request("GET", path, headers=_credential(settings.clients))
+        connection.request("GET", path, headers=_credential(clients))
         response = connection.getresponse()
         answer = json.loads(response.read())
         return answer.get(member) if response.status == 200 and isinstance(answer, dict) else None

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from proxy.cli.output import say
-from proxy.config import Loaded, find, load
+from proxy.config import Loaded, find, listen_of, load
+from proxy.config.models import Listen
 from proxy.config.versions import Versions
 from proxy.errors import ConfigError
 from proxy.hardening import keep_memory_private
@@ -38,6 +39,15 @@ def load_config(
     for warning in loaded.warnings:
         say(warning)
     return loaded
+
+
+def load_listen(config: Path | None) -> Listen:
+    """Return where the proxy listens, though its configuration may have mistakes by now."""
+    try:
+        path, is_trusted = find(config, environ=os.environ, cwd=Path.cwd())
+    except ConfigError:
+        path, is_trusted = Path(os.devnull), True
+    return listen_of(path, environ=os.environ, is_trusted=is_trusted)
 
 
 def check_name(loaded: Loaded, name: str) -> None:

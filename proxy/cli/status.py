@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +14,10 @@ from proxy.cli.local import address, ask
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import FAILED, LOGIN_NEEDED, say, table
 from proxy.config import Loaded
+from proxy.credentials.attempts import LIMIT
 from proxy.observe.status import status_of
 
-COLUMNS = ("upstream", "state", "expires_at", "next_renewal", "user")
+COLUMNS = ("upstream", "state", "generation", "expires_at", "next_renewal", "user")
 
 
 def command(
@@ -27,18 +29,27 @@ def command(
     Exits 1 if a token cannot be had for another reason.
     """
     loaded = load_config(config)
-    upstreams = ask(loaded.settings, "/_sidekey/status", "upstreams")
-    if upstreams is not None and not _are_ours(upstreams, loaded):
-        say(f"the proxy at {address(loaded.settings.listen)} serves another configuration")
-        upstreams = None
+    upstreams = _told(loaded)
     if upstreams is None:
         upstreams = asyncio.run(_stored(loaded))
     print(_as_json(upstreams) if as_json else _rendered(upstreams))
     states = {upstream["state"] for upstream in upstreams}
     if "login-required" in states:
         raise typer.Exit(LOGIN_NEEDED)
-    if "failed" in states:
+    if states & {"failed", "blocked"}:
         raise typer.Exit(FAILED)
+
+
+def _told(loaded: Loaded) -> list[dict[str, Any]] | None:
+    """Return what the running proxy tells; say why, if that is nothing."""
+    settings = loaded.settings
+    found = ask(settings.listen, "/_sidekey/status", "upstreams", clients=settings.clients)
+    if found is None:
+        say(f"no proxy answers at {address(settings.listen)}; this is what the store tells")
+    elif not _are_ours(found, loaded):
+        say(f"the proxy at {address(settings.listen)} serves another configuration")
+        return None
+    return found  # type: ignore[no-any-return]
 
 
 def _are_ours(upstreams: list[dict[str, Any]], loaded: Loaded) -> bool:
@@ -48,7 +59,8 @@ def _are_ours(upstreams: list[dict[str, Any]], loaded: Loaded) -> bool:
 async def _stored(loaded: Loaded) -> list[dict[str, Any]]:
     """Return what the store tells while no proxy runs."""
     async with sources_of(loaded) as (sources, _):
-        return [(await status_of(source)).members() for source in sources.values()]
+        statuses = await asyncio.gather(*map(status_of, sources.values()))
+        return [status.members() for status in statuses]
 
 
 def _as_json(upstreams: list[dict[str, Any]]) -> str:
@@ -57,11 +69,17 @@ def _as_json(upstreams: list[dict[str, Any]]) -> str:
 
 def _rendered(upstreams: list[dict[str, Any]]) -> str:
     heads = tuple(column.replace("_", " ") for column in COLUMNS)
-    rows = [tuple(upstream.get(column) or "-" for column in COLUMNS) for upstream in upstreams]
-    notes = [
-        f"{upstream['upstream']}: {upstream['error']}"
-        + (f" ({upstream['fix']})" if "fix" in upstream else "")
-        for upstream in upstreams
-        if "error" in upstream
-    ]
-    return "\n".join([table([heads, *rows]), *notes])
+    rows = [tuple(str(upstream.get(column, "-")) for column in COLUMNS) for upstream in upstreams]
+    return "\n".join([table([heads, *rows]), *(line for one in upstreams for line in _notes(one))])
+
+
+def _notes(upstream: dict[str, Any]) -> Iterator[str]:
+    """Yield what does not fit into the table."""
+    name = upstream["upstream"]
+    if "error" in upstream:
+        fix = f" ({upstream['fix']})" if "fix" in upstream else ""
+        yield f"{name}: {upstream['error']}{fix}"
+    if upstream.get("attempts_left", LIMIT) < LIMIT:
+        yield f"{name}: attempts left this hour: {upstream['attempts_left']}"
+    if upstream.get("stored") is False:
+        yield f"{name}: the token lives in memory only, since the store failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -24,17 +25,17 @@ def own_pages(
     """
 
     async def statuses() -> list[Status]:
-        return [await status_of(source) for source in tuple(sources.values())]
+        return await asyncio.gather(*map(status_of, tuple(sources.values())))
 
     async def healthz(_known: bool) -> web.Response:
         return _answer('{"status": "ok"}\n')
 
     async def readyz(known: bool) -> web.Response:
         """Say whether any upstream can serve: one that waits for a login stops no other."""
-        states = {status.upstream: status.state for status in await statuses()}
-        ready = any(state in SERVING for state in states.values())
-        names = {"upstreams": states} if known else {}
-        text = json.dumps({"ready": ready, **names}) + "\n"
+        said = await statuses()
+        ready = any(status.state in SERVING for status in said)
+        details = {"upstreams": [status.members() for status in said]} if known else {}
+        text = json.dumps({"ready": ready, **details}, ensure_ascii=False) + "\n"
         return _answer(text, 200 if ready else 503)
 
     async def status(known: bool) -> web.Response:

@@ -7,26 +7,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from proxy.credentials.providers import InteractiveProvider
-from proxy.credentials.source import Source, is_rejected, utc_now
-from proxy.errors import LoginRequired, SidekeyError, StoreError
+from proxy.credentials.attempts import Attempts
+from proxy.credentials.entry import Entry
+from proxy.credentials.source import Source
+from proxy.errors import CredentialError, GrantRejected, LoginRequired, SidekeyError, StoreError
 
-State = Literal["ready", "idle", "expired", "login-required", "failed"]
-SERVING: tuple[State, ...] = ("ready", "idle", "expired")
+State = Literal[
+    "ready", "renewing", "expired", "idle", "acquiring", "login-required", "blocked", "failed"
+]
+SERVING: tuple[State, ...] = ("ready", "renewing", "expired", "idle", "acquiring")
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """The state of one upstream.
 
-    `idle` has no token yet and fetches one at the first request, `expired` renews it then.
+    `ready` and `renewing` have a token that is good; `idle` has none yet and fetches one at the
+    first request, `expired` renews it then, `acquiring` is at it. `blocked` was refused by the
+    token endpoint, `failed` cannot reach it, `login-required` waits for a human.
+    `stored` is false while the token lives in memory only. `attempts_left` may be refused before
+    sidekey pauses for the rest of the hour.
     """
 
     upstream: str
     state: State
+    generation: int | None = None
     expires_at: datetime | None = None
     next_renewal: datetime | None = None
     user: str | None = None
+    stored: bool | None = None
+    attempts_left: int | None = None
     error: str | None = None
     fix: str | None = None
 
@@ -42,43 +52,51 @@ class Status:
 
 async def status_of(source: Source) -> Status:
     """Return the state of `source`, looking into the store if it has no token in memory."""
-    try:
-        token = source.current or await source.stored()
-    except StoreError as error:
-        error.upstream = source.name
-        return _failed(source, error)
     failure = source.failure
-    if failure is not None and (source.current is None or _over(source.current.expires_at)):
-        return _failed(source, failure)
-    if token is not None and is_rejected(token):
-        return _failed(source, _login_required(source, "the token was rejected"))
-    if token is None:
-        if not isinstance(source.provider, InteractiveProvider):
-            return Status(source.name, "idle")
-        return _failed(source, _login_required(source, "nobody has signed in yet"))
+    try:
+        entry = await source.peek()
+    except StoreError as error:
+        entry, failure = None, failure or error
+    attempts = Attempts()
+    if source.provider.buys and (failure is not None or entry is None):
+        attempts = await source.attempts()
+    if failure is None and (entry is None or entry.rejected):
+        failure = _remembered(source, entry, attempts)
+    if failure is not None:
+        failure.upstream = source.name
+    said = source.redaction.masked
     return Status(
         source.name,
-        "expired" if _over(token.expires_at) else "ready",
-        expires_at=token.expires_at,
-        next_renewal=source.renewal_of(token),
-        user=token.outputs.get("user"),
-        error=source.redaction.masked(failure.detail) if failure is not None else None,
+        _state(source, entry, failure),
+        generation=None if entry is None or not source.provider.kept else entry.generation,
+        expires_at=None if entry is None else entry.token.expires_at,
+        next_renewal=source.next_renewal(entry),
+        user=None if entry is None else entry.token.outputs.get("user"),
+        stored=None if source.saved else False,
+        attempts_left=attempts.left if source.provider.buys else None,
+        error=None if failure is None else said(failure.detail),
+        fix=None if failure is None or failure.fix is None else said(failure.fix),
     )
 
 
-def _login_required(source: Source, why: str) -> LoginRequired:
-    return LoginRequired(why, fix=f"sidekey login {source.name}")
+def _state(source: Source, entry: Entry | None, failure: SidekeyError | None) -> State:
+    if entry is not None and source.is_usable(entry):
+        return "renewing" if source.renewing else "ready"
+    if isinstance(failure, LoginRequired):
+        return "login-required"
+    if failure is not None:
+        return "blocked" if isinstance(failure, CredentialError) else "failed"
+    if source.renewing:
+        return "acquiring"
+    return "idle" if entry is None else "expired"
 
 
-def _failed(source: Source, error: SidekeyError) -> Status:
-    state: State = "login-required" if isinstance(error, LoginRequired) else "failed"
-    masked = source.redaction.masked
-    fix = masked(error.fix) if error.fix else None
-    return Status(source.name, state, error=masked(error.detail), fix=fix)
-
-
-def _over(expires_at: datetime | None) -> bool:
-    return expires_at is not None and expires_at <= utc_now()
+def _remembered(source: Source, entry: Entry | None, attempts: Attempts) -> SidekeyError | None:
+    """Return why there is no token, as far as the store tells it."""
+    if source.provider.interactive:
+        why = "nobody has signed in yet" if entry is None else "the token was rejected"
+        return LoginRequired(why, fix=f"sidekey login {source.name}")
+    return GrantRejected(attempts.refusal) if attempts.refusal else None
 
 
 def as_json(statuses: list[Status]) -> str:

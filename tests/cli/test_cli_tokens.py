@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from command_line import Home, Started, free_port
+from token_server import token_server
 
 from proxy.sandbox.misskey import MisskeySandbox
 from proxy.sandbox.portal import Portal
@@ -53,7 +55,7 @@ async def test_a_restart_uses_the_stored_token_and_signs_in_no_second_time(home:
     assert portal.requests[-1].header("X-Access-Token") == [token.out.removesuffix("\n")]
 
 
-async def test_moving_to_oauth2_is_one_word_and_drops_the_old_token(home: Home) -> None:
+async def test_moving_to_oauth2_is_one_word_and_the_old_token_is_replaced(home: Home) -> None:
     async with portal_of(home) as portal:
         old = await home.run("token", "portal")
         [entry] = home.state.glob("*.token")
@@ -63,7 +65,6 @@ async def test_moving_to_oauth2_is_one_word_and_drops_the_old_token(home: Home) 
         path.write_text(changed)
         async with home.serving() as proxy:
             assert (await curl(home, proxy, JOBS)).startswith("HTTP/1.1 200")
-            await proxy.event("token.dropped")
         new = await home.run("token", "portal")
     assert portal.calls["/auth/v1/tokens"] == portal.calls["/auth/v2/tokens"] == 1
     assert old.out != new.out
@@ -76,16 +77,22 @@ async def test_status_tells_what_the_store_holds_and_what_a_running_proxy_knows(
 ) -> None:
     async with portal_of(home) as portal:
         idle = await home.run("status", "--json")
-        assert json.loads(idle.out) == {"upstreams": [{"upstream": "portal", "state": "idle"}]}
+        [row] = json.loads(idle.out)["upstreams"]
+        assert row == {"upstream": "portal", "state": "idle", "attempts_left": 3}
         assert idle.code == 0
         assert portal.calls.total() == 0
         async with home.serving("--port", "0") as proxy:
             port = (await proxy.address()).rpartition(":")[2]
             await curl(home, proxy, JOBS)
-            running, health = await home.run_all(("status",), ("health",), SIDEKEY_PORT=port)
-        stored, stopped = await home.run_all(("status",), ("health",), SIDEKEY_PORT=port)
-    assert running.out == stored.out
-    assert running.out.splitlines()[1].split()[:2] == ["portal", "ready"]
+            commands = ("status", "--json"), ("health",), ("status",)
+            running, health, table = await home.run_all(*commands, SIDEKEY_PORT=port)
+        stored, stopped, _ = await home.run_all(*commands, SIDEKEY_PORT=port)
+    [knows], [holds] = (json.loads(ended.out)["upstreams"] for ended in (running, stored))
+    assert knows["next_renewal"] < knows["expires_at"]
+    del knows["next_renewal"], holds["next_renewal"]  # each process draws its own
+    assert knows == holds
+    assert (knows["state"], knows["generation"]) == ("ready", 1)
+    assert table.out.splitlines()[1].split()[:3] == ["portal", "ready", "1"]
     assert (health.code, health.out) == (0, "ok\n")
     assert (stopped.code, stopped.out) == (1, "")
     assert "no proxy answers" in stopped.err
@@ -124,13 +131,72 @@ async def test_what_is_no_sidekey_is_not_taken_for_one(home: Home) -> None:
     assert "Traceback" not in status.err + health.err
 
 
-async def test_a_damaged_store_is_reported_and_left_as_it_is(home: Home) -> None:
+async def test_health_asks_for_the_proxy_that_runs_and_not_for_the_file_on_the_disk(
+    home: Home,
+) -> None:
+    """A mistake in a mounted configuration must not end a container that serves."""
+    async with portal_of(home):
+        port = free_port()
+        listen = f"listen: {{port: {port}}}\n"
+        async with home.serving("--port", str(port)):
+            for upstreams in ("{new: {provider: {keys: '${UNSET}'}}}", "{r: '${exec:touch ran}'}"):
+                home.configure(f"{listen}upstreams: {upstreams}\n")
+                assert (await home.run("health")).code == 0
+                assert (await home.run("check")).code == 2
+            for mistake in ("max_conections: 10", "allowed_hosts: 7"):
+                home.configure(f"listen: {{port: {port}, {mistake}}}\nupstreams: {{}}\n")
+                assert (await home.run("health")).code == 0
+            home.configure("[no yaml")
+            assert (await home.run("health", SIDEKEY_PORT=str(port))).code == 0
+        assert (await home.run("health", SIDEKEY_PORT=str(port))).code == 1
+    assert not (home.work / "ran").exists()
+
+
+async def test_status_says_whether_a_proxy_or_the_store_has_answered(home: Home) -> None:
+    async with portal_of(home):
+        alone = await home.run("status")
+        async with home.serving() as proxy:
+            port = (await proxy.address()).rpartition(":")[2]
+            running = await home.run("status", SIDEKEY_PORT=port)
+    assert "no proxy answers at 127.0.0.1:" in alone.err
+    assert (alone.code, running.code, running.err) == (0, 0, "")
+
+
+async def test_commands_say_that_the_store_cannot_be_used(home: Home) -> None:
+    """What they bought would be lost, and nobody would count what was refused."""
+    home.state.mkdir(parents=True, mode=0o700)
+    (home.state / "key").write_text("no key\n")
+    (home.state / "key").chmod(0o600)
+    async with portal_of(home) as portal:
+        for command in (("check", "--online"), ("token", "portal"), ("refresh", "portal")):
+            ended = await home.run(*command)
+            assert ended.code == 1
+            assert "is no key" in ended.said
+        assert not portal.requests
+
+
+async def test_a_damaged_token_is_told_kept_aside_and_bought_again(home: Home) -> None:
+    async with portal_of(home) as portal:
+        first = await home.run("token", "portal")
+        [entry] = home.state.glob("*.token")
+        entry.write_bytes(b"damaged")
+        token = await home.run("token", "portal")
+        [aside] = home.state.glob("*.corrupt-*")
+        assert aside.read_bytes() == b"damaged"
+        assert str(aside) in token.err
+        assert (token.code, token.out != first.out) == (0, True)
+        assert (await home.run("token", "portal")).out == token.out
+    assert portal.calls["/auth/v1/tokens"] == 2
+
+
+async def test_a_stored_token_of_another_key_is_reported_and_left_as_it_is(home: Home) -> None:
     async with portal_of(home) as portal:
         await home.run("token", "portal")
         [entry] = home.state.glob("*.token")
-        entry.write_bytes(b"damaged")
+        (home.state / "key").unlink()
+        sealed = entry.read_bytes()
         token, status = await home.run_all(("token", "portal"), ("status", "--json"))
-        assert entry.read_bytes() == b"damaged"
+        assert entry.read_bytes() == sealed
         forgotten = await home.run("logout", "portal")
         again = await home.run("token", "portal")
     assert (token.code, token.out) == (1, "")
@@ -141,6 +207,59 @@ async def test_a_damaged_store_is_reported_and_left_as_it_is(home: Home) -> None
     assert "Traceback" not in token.err + status.err
     assert (forgotten.code, again.code) == (0, 0)
     assert portal.calls["/auth/v1/tokens"] == 2
+
+
+async def test_refresh_says_which_upstream_was_refused_and_what_to_do(home: Home) -> None:
+    async with token_server() as server:
+        upstream = server.upstreams("r", password="canary-wrong-password")
+        home.configure(f"listen: {{port: 0}}\nupstreams:\n  {upstream}\n")
+        ended = await home.run("refresh", "r")
+    assert ended.code == 1
+    assert "sidekey: r: " in ended.err
+    assert "correct upstreams.r.provider" in ended.err
+
+
+async def test_refresh_renews_at_once_and_a_running_proxy_uses_the_new_token(home: Home) -> None:
+    async with portal_of(home) as portal, home.serving("--port", "0") as proxy:
+        await curl(home, proxy, JOBS)
+        refreshed = await home.run("refresh", "portal")
+        token = await home.run("token", "portal")
+        async with asyncio.timeout(20):
+            while portal.requests[-1].header("X-Access-Token") != [token.out.strip()]:
+                assert (await curl(home, proxy, JOBS)).startswith("HTTP/1.1 200")
+                await asyncio.sleep(0.2)
+    assert (refreshed.code, refreshed.out) == (0, "")
+    assert "portal: has a new token until" in refreshed.err
+    assert [request.method for request in portal.requests if "tokens" in request.target] == [
+        "POST",
+        "PATCH",
+    ]
+
+
+REFRESHED = """\
+upstreams:
+  human: {preset: misskey, base_url: "http://127.0.0.1:9"}
+  key: {base_url: "http://127.0.0.1:9", provider: {type: api_key, keys: "${CLIENT_SECRET}"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("beginning", "name", "code", "said"),
+    [
+        ("", "human", 4, "sidekey login human"),
+        ("", "key", 2, "its keys stand in the configuration"),
+        ("store: {type: memory}\n", "human", 2, "a running proxy would not notice"),
+        ("", "nobody", 2, "nobody"),
+    ],
+)
+async def test_refresh_says_what_it_cannot_renew(
+    home: Home, beginning: str, name: str, code: int, said: str
+) -> None:
+    home.configure(beginning + REFRESHED)
+    ended = await home.run("refresh", name, CLIENT_SECRET="made-up")
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
+    assert "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize("command", [("run", "--port", "0"), ("status",)])
