@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from proxy.config.exposure import exposure
 from proxy.config.interpolation import Expansion
 from proxy.config.issues import Issue, KeyPath, lies_below, lines
 from proxy.config.literals import exposed_secret_issue, literal_secret_issue, secret_places
-from proxy.config.models import Settings
+from proxy.config.models import Listen, Settings
 from proxy.config.overrides import override
 from proxy.config.ports import port_conflicts
 from proxy.config.presets import Completion
@@ -128,6 +129,27 @@ def load(
         raise ConfigError(lines(issues, path, document.positions, origins))
     warnings = tuple(lines(exposed, path, document.positions, origins))
     return Loaded(settings, path, is_trusted, warnings, frozenset(expansion.variables))
+
+
+def listen_of(path: Path, *, environ: Mapping[str, str], is_trusted: bool) -> Listen:
+    """Return the address at which a proxy with that file listens, whatever else may be wrong in it.
+
+    Nothing else is read: no secret, no program. Where the file is no YAML, or an address is none,
+    the environment's word and the default are left.
+    """
+    section: object = {}
+    with suppress(ConfigError):
+        document = parse(_read(path, is_trusted=is_trusted)[0])
+        section = (document.value or {}).get("listen", {})
+    expanded = Expansion(environ, path, is_trusted, files={}).expand(section, ("listen",))
+    told = expanded if isinstance(expanded, dict) else {}
+    changed = override({"listen": told}, environ, {})[0]["listen"]
+    assert isinstance(changed, dict)
+    found = {}
+    for name in changed.keys() & {"host", "port", "unix_socket"}:
+        with suppress(ValidationError):
+            found[name] = getattr(Listen.model_validate({name: changed[name]}), name)
+    return Listen.model_validate(found)
 
 
 def _read(path: Path, *, is_trusted: bool) -> tuple[bytes, bool]:
