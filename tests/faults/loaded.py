@@ -6,12 +6,12 @@ import asyncio
 import os
 import re
 import resource
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from command_line import PATIENCE, Home, Started
+from command_line import Home, Started
 from gateway_samples import keyed
 from raw_client import RawAnswer, RawClient, message, raw_client
 from raw_upstream import Converse, RawRequest, RawUpstream, answering, conversing
@@ -129,13 +129,6 @@ async def loaded(
         for route in ("r", "control") if converse is None else ("control",):
             assert (await proxy.ask(f"GET /{route}/a")).status == 200
         yield proxy
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    """Wait for something in another process that tells nobody."""
-    async with asyncio.timeout(PATIENCE):
-        while not happened():  # noqa: ASYNC110  that is why
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
