@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +121,7 @@ class Home:
         self.work = folder / "work"
         self.work.mkdir()
         self.state = folder / "state" / "sidekey"
+        self.program = ["-m", "proxy"]
         self.environ = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
@@ -154,7 +155,7 @@ class Home:
     ) -> AsyncIterator[Started]:
         """Start a command; with `terminal`, its stderr is one. It is killed if it still runs."""
         async with _started(
-            [sys.executable, "-m", "proxy", *arguments],
+            [sys.executable, *self.program, *arguments],
             terminal=terminal,
             cwd=self.work,
             environ=self.environ | environ,
@@ -235,6 +236,13 @@ async def _reader(
 def _heed_ctrl_c() -> None:
     """Undo what a shell does to the commands that it starts in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait for something in another process that tells nobody."""
+    async with asyncio.timeout(PATIENCE):
+        while not happened():  # noqa: ASYNC110  that is why
+            await asyncio.sleep(0.02)
 
 
 def free_port() -> int:

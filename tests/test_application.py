@@ -28,17 +28,18 @@ store: {type: memory}
 ENVIRON = {"KEY": "made-up", "SECRET": "demo-client-secret"}
 
 
-async def test_a_damaged_entry_stops_its_own_upstream_only(tmp_path: Path) -> None:
+async def test_an_entry_of_another_version_stops_its_own_upstream_only(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     entry = tmp_path / "state" / "broken.token"
-    entry.write_bytes(b"damaged")
+    later = b"SIDEKEY\x02" + bytes(100)
+    entry.write_bytes(later)
     entry.chmod(0o600)
     portal = Portal()
     async with serve(portal.application()) as origin:
         upstreams = "".join(
             f"""
 {name}:
-  preset: fujitsu-portal-oauth2
+  preset: fujitsu-portal-legacy
   base_url: {origin}
   provider: {{client_id: demo-client, client_secret: "${{SECRET}}"}}
 """
@@ -56,7 +57,7 @@ async def test_a_damaged_entry_stops_its_own_upstream_only(tmp_path: Path) -> No
             assert "sidekey logout broken" in answer.json()["fix"]
             answer = await client.get(proxy.url("sound", "/da/v1/healthcheck"))
             assert answer.status_code == 200
-    assert entry.read_bytes() == b"damaged"
+    assert entry.read_bytes() == later
 
 
 async def test_a_socket_that_is_served_is_not_taken_over(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 import structlog
 from case_list import CASES
 
-from proxy import errors, events
+from proxy import errors, events, refusals
 from proxy.credentials.providers import AnyProvider
 from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError, SidekeyError
@@ -36,23 +36,33 @@ RUNGS = {  # the longest matching prefix counts
     "proxy.listeners": 7,
     "proxy.reload": 7,
     "proxy.upstreams": 7,
+    "proxy.workers": 7,
     "proxy.gateway": 6,
     "proxy.observe": 6,
     "proxy.sandbox": 6,
     "proxy.credentials": 1,
     "proxy.credentials.source": 5,
+    "proxy.credentials.renewal": 5,
+    "proxy.credentials.lifetime": 5,
+    "proxy.credentials.resources": 5,
+    "proxy.credentials.shelf": 5,
     "proxy.credentials.login": 5,
     "proxy.credentials.exchange": 4,
     "proxy.credentials.identity": 4,
     "proxy.credentials.stores": 4,
     "proxy.config": 4,
     "proxy.background": 4,
+    "proxy.clock": 4,
     "proxy.hardening": 4,
     "proxy.mistakes": 4,
     "proxy.connections": 4,
     "proxy.credentials.providers": 3,
     "proxy.injection": 3,
     "proxy.credentials.token": 2,
+    "proxy.credentials.entry": 2,
+    "proxy.credentials.attempts": 2,
+    "proxy.credentials.schedule": 1,
+    "proxy.credentials.backoff": 1,
     "proxy.gateway.target": 2,
     "proxy.gateway.fields": 2,
     "proxy.gateway.echo": 2,
@@ -63,8 +73,15 @@ RUNGS = {  # the longest matching prefix counts
     "proxy.placeholders": 1,
     "proxy.notation": 1,
     "proxy.errors": 1,
+    "proxy.refusals": 1,
     "proxy.credentials.secret": 1,
 }
+ERRORS = [
+    value
+    for module in (errors, refusals)
+    for value in vars(module).values()
+    if isinstance(value, type) and value.__module__ == module.__name__
+]
 IMPURE = {
     "aiohttp",
     "asyncio",
@@ -155,18 +172,14 @@ def test_every_provider_is_in_the_example_and_in_the_readme(kind: object) -> Non
     assert f"`{name}`" in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize(
-    "error", [value for value in vars(errors).values() if isinstance(value, type)]
-)
+@pytest.mark.parametrize("error", ERRORS)
 def test_every_error_stands_in_the_picture_of_the_module(error: type) -> None:
     assert issubclass(error, SidekeyError)
     name = error.__name__
     assert name == "ContentTypeNotInjectable" or re.search(rf"\b{name}\b", errors.__doc__ or "")
 
 
-@pytest.mark.parametrize(
-    "error", [value for value in vars(errors).values() if isinstance(value, type)]
-)
+@pytest.mark.parametrize("error", ERRORS)
 def test_every_error_is_a_problem_with_a_slug_and_a_status(error: type[SidekeyError]) -> None:
     if error is ConfigError:
         return  # ends in exit code 2, before there is anybody to answer
@@ -242,7 +255,7 @@ def test_what_the_security_page_promises_is_shown_by_tests_that_exist() -> None:
     assert len(rows) > 15
     for row in rows:
         shown = row.rsplit("|", 2)[1]
-        ids = set(re.findall(r"\b[BPFXRKWDO]\d\d\b", shown))
+        ids = set(re.findall(r"\b[BPFXRTSKWDO]\d\d\b", shown))
         files = {name.rpartition("/")[2] for name in re.findall(r"`([\w./]+)`", shown)}
         assert ids | files, row
         assert ids <= CASES.keys(), row

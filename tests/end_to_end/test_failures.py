@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -89,8 +88,9 @@ async def test_a_token_that_still_lives_serves_while_the_token_endpoint_is_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every token is due for renewal at once here, but lives for an hour."""
-    monkeypatch.setattr("proxy.credentials.source.EARLY", timedelta(hours=2))
-    monkeypatch.setattr("proxy.credentials.source.EARLY_SHARE", 1)
+    monkeypatch.setattr("proxy.credentials.schedule.SOFT", 7200)
+    monkeypatch.setattr("proxy.credentials.schedule.SOFT_SHARE", 2)
+    monkeypatch.setattr("proxy.credentials.schedule.INTERVAL", 0)
     issuer = Issuer()
     async with (
         answering(issuer) as upstream,
@@ -99,6 +99,7 @@ async def test_a_token_that_still_lives_serves_while_the_token_endpoint_is_down(
         assert (await ask(proxy, "GET /r/a")).status == 200
         issuer.token_answer = response("500 Oops", b"")
         answers = [await ask(proxy, "GET /r/a") for _ in range(3)]
+        await proxy.source("r").settle()
         assert [answer.status for answer in answers] == [200, 200, 200]
         assert len(proxy.told(TokenFailed)) == 1
 

@@ -18,7 +18,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from loaded import MIB, Loaded, as_many_files_as_allowed, clients, loaded, scaled, until
+from command_line import until
+from loaded import MIB, Loaded, as_many_files_as_allowed, clients, loaded, scaled
 from raw_client import RawClient, message, raw_client
 from raw_upstream import Conversation
 

@@ -13,9 +13,9 @@ from itertools import cycle, product
 from pathlib import Path
 
 import pytest
-from command_line import Home
+from command_line import Home, until
 from gateway_samples import keyed, tokened
-from loaded import Loaded, clients, loaded, until
+from loaded import Loaded, clients, loaded
 from proxying import BEGINNING, Sidekey, sidekey
 from raw_client import RawAnswer, RawClient, ask, raw_client
 from raw_upstream import Conversation, RawRequest, answering, json_response
@@ -180,7 +180,9 @@ async def test_a_proxy_that_lives_is_not_ready_while_nobody_has_signed_in(tmp_pa
         lives = await ask(proxy, "GET /_sidekey/healthz")
         ready = await ask(proxy, "GET /_sidekey/readyz")
     assert (lives.status, ready.status) == (200, 503)
-    assert ready.json()["upstreams"] == {"m": "login-required"}
+    [status] = ready.json()["upstreams"]
+    assert (status["upstream"], status["state"]) == ("m", "login-required")
+    assert status["fix"] == "sidekey login m"
 
 
 @pytest.mark.case("O08")

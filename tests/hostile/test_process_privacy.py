@@ -103,13 +103,13 @@ import os, subprocess, sys
 from typer.testing import CliRunner
 from proxy.cli import run
 from proxy.cli.commands import app
-def serve(*_):
+def serve(*_, **__):
     print(subprocess.run(["env"], capture_output=True, text=True).stdout)
     async def nothing(): pass
     return nothing()
-run._serve = serve
+run._Serving.run = serve
 os.environ["CANARY_KEY"] = "canary-key"
-app(["run", "--config", "sidekey.yaml"])
+app(["run", "--config", "sidekey.yaml", "--port", "0"])
 """
     )
     assert f"HOME={home.folder}" in ended.out, ended.err

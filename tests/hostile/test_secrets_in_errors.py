@@ -88,10 +88,10 @@ def mistake(
     run = Exchange.run
     flows = []
 
-    async def run_and_fail(exchange: Exchange, flow: Any, provider: Any) -> Any:
+    async def run_and_fail(exchange: Exchange, flow: Any, provider: Any, *more: Any) -> Any:
         flows.append(flow)
         fails = len(flows) == number + 1
-        return await run(exchange, failing(flow, step, moment) if fails else flow, provider)
+        return await run(exchange, failing(flow, step, moment) if fails else flow, provider, *more)
 
     monkeypatch.setattr(Exchange, "run", run_and_fail)
 

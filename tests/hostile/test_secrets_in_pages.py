@@ -59,7 +59,7 @@ async def test_no_page_and_no_command_shows_a_secret_in_any_state_of_a_token(hom
             log = await proxy.stopped()
     assert (states(before), states(said[STATUS])) == (
         ["idle", "idle", "idle", "login-required"],
-        ["ready", "ready", "failed", "login-required"],
+        ["ready", "ready", "blocked", "login-required"],
     )
     assert "upstreams.key.provider.keys" in said[0].err, "nobody is told of the literal secret"
     for ended in (before, *answers, *said, log):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, suppress
 
 import pytest
@@ -262,6 +263,7 @@ async def test_long_targets_in_small_pieces_do_not_fill_the_memory(home: Home) -
             with suppress(ConnectionError):  # what is still on its way then is met by a reset
                 for at in range(0, len(request), 64):
                     await client.send(request[at : at + 64])
+                    await asyncio.sleep(0)  # reads what is there, before a reset takes it back
                 await client.reader.read()
         assert process.peak - before < 8 * 2**20
-    assert received.count(b"HTTP/1.") == received.count(b" 414 ") > 0
+    assert received.count(b"HTTP/1.") == received.count(b" 414 ") > 0, len(received)
