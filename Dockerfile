@@ -8,7 +8,7 @@ RUN python3 -m venv /opt/sidekey
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy ./proxy
 # The installers have nothing left to do in an image that nobody can write to.
-RUN /opt/sidekey/bin/pip install --quiet --no-cache-dir . \
+RUN /opt/sidekey/bin/pip install --quiet --no-cache-dir '.[redis]' \
     && /opt/sidekey/bin/pip uninstall --quiet --yes setuptools pip
 
 FROM ${PYTHON_IMAGE}
