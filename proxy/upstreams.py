@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from proxy.config.models import Upstream
 from proxy.credentials.identity import secrets_of
-from proxy.credentials.providers import InteractiveProvider
 from proxy.credentials.source import Source
 from proxy.errors import StoreError
 from proxy.events import Observer, TokenDropped, TokenFailed
@@ -115,7 +114,7 @@ class Upstreams:
 
     async def _forget(self, source: Source) -> None:
         """Remove the token of an upstream that is gone; one that cost a human may be wanted yet."""
-        if isinstance(source.provider, InteractiveProvider):
+        if not source.provider.buys:
             return
         try:
             if await source.forget():

@@ -414,6 +414,18 @@ async def test_a_file_that_a_refused_configuration_misses_is_waited_for(tmp_path
         assert await proxy.told() == ConfigReloaded(("a",), (), ())
 
 
+async def test_the_store_is_not_asked_about_an_upstream_that_keeps_nothing(tmp_path: Path) -> None:
+    """There may be no place for one: keys stand in the configuration."""
+    async with answering() as upstream:
+        both = keyed(upstream.origin, name="a") + "\n" + keyed(upstream.origin, name="b")
+        store = FileStore(tmp_path / "state")
+        async with changing(tmp_path, both, store=store) as proxy:
+            told = await proxy.change(keyed(upstream.origin, name="a"))
+            assert told == ConfigReloaded((), (), ("b",))
+            assert await proxy.status("GET /a/x") == 200
+    assert not (tmp_path / "state").exists()
+
+
 async def test_the_token_of_an_upstream_that_is_gone_leaves_the_store(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "state")
     issuer = Issuer()
