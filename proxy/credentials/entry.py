@@ -26,6 +26,15 @@ class Entry:
     forced_at: datetime | None = None
     rejected: bool = False
 
+    @property
+    def of_use_until(self) -> datetime | None:
+        """When neither the token nor its refresh token is of use any more, if that is known."""
+        ends = [self.token.expires_at]
+        if self.token.refresh_token is not None:
+            ends.append(self.token.refresh_expires_at)
+        known = [end for end in ends if end is not None]
+        return max(known) if len(known) == len(ends) else None
+
     def usable(self, now: datetime) -> bool:
         """Tell whether the token may still be sent: not rejected, not expired."""
         expires_at = self.token.expires_at

@@ -89,9 +89,6 @@ class MemoryStore:
 
 
 def _kept_until(_name: str, kept: _Kept, _now: float) -> float:
-    """Return the POSIX time from which neither the token nor its refresh token is of use."""
-    token = kept.entry.token
-    ends = [token.expires_at]
-    if token.refresh_token is not None:
-        ends.append(token.refresh_expires_at)
-    return max(math.inf if end is None else end.timestamp() for end in ends)
+    """Return the POSIX time from which the entry is of no use."""
+    end = kept.entry.of_use_until
+    return math.inf if end is None else end.timestamp()

@@ -4,7 +4,7 @@
                                 or deleted, for a day
     PREFIX:attempts:CREDENTIAL  attempts to get a token, for an hour
     PREFIX:lock:FINGERPRINT     the right to get a token: its owner, for `LEASE`
-    PREFIX:news                 channel: names of entries that changed, nothing for a lock set free
+    PREFIX:news                 channel, see `redis_news.py`
 
 Values are sealed as in the file store. A lease can end while its holder stands still, so what
 protects an entry is that a save compares generations in the server (Kleppmann, "How to do
@@ -14,17 +14,14 @@ distributed locking").
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -35,13 +32,10 @@ from proxy.credentials.entry import Entry
 from proxy.credentials.secret import Secret
 from proxy.credentials.stores import base
 from proxy.credentials.stores.record import decode, decode_attempts, encode, encode_attempts
+from proxy.credentials.stores.redis_news import TIMEOUT, WAKE, News
 from proxy.credentials.stores.seal import Seal
 from proxy.errors import EntryLost, ForeignEntry, StoreBusy, StoreError, Superseded
-from proxy.mistakes import survived
 
-TIMEOUT = 2.0  # seconds, for a connection and for each command
-RECONNECT = 0.2, 1.0  # seconds until the channel is tried again
-WAKE = 1.0  # seconds after which a waiter looks again, and after which silence is probed
 DOWN = 5.0  # seconds for which a server that did not answer is left alone
 LASTING = timedelta(days=1)  # for which an entry outlives its use, and a deletion is remembered
 
@@ -119,14 +113,10 @@ class RedisStore:
         self._extend = self._redis.register_script(_EXTEND)
         self._release = self._redis.register_script(_RELEASE)
         self._prefix = prefix
-        self._news = f"{prefix}:news"
+        self._news = News(self._redis, f"{prefix}:news")
         self._seal = Seal(key.reveal())
         self._key = self._seal.fingerprint("")  # tells it from others, and nothing about it
         self._held: set[str] = set()
-        self._connections = 0
-        self._changes: Counter[str] = Counter()
-        self._woken = asyncio.Event()
-        self._listening: asyncio.Task[None] | None = None
         self._down_until = 0.0
 
     def fingerprint(self, material: str) -> str:
@@ -135,7 +125,7 @@ class RedisStore:
 
     def version(self, name: str) -> object:
         """Return how often the server has told of a change, or may have while nobody listened."""
-        return self._connections, self._changes[name]
+        return self._news.version(name)
 
     async def load(self, name: str, fingerprint: str) -> Entry | None:
         """Return the entry; what was held and is gone without a trace is lost, not deleted."""
@@ -162,7 +152,7 @@ class RedisStore:
         order: list[str | int | bytes] = [fingerprint, entry.series, entry.generation]
         async with self._command():
             saved = await self._save(
-                [self._entry(name), self._news], [*order, sealed, lasting, name, self._key]
+                [self._entry(name), self._news.channel], [*order, sealed, lasting, name, self._key]
             )
         if saved < 0:
             raise _unreadable(name, "another key")
@@ -174,7 +164,7 @@ class RedisStore:
         """Forget the entry, and let those who hold it know for a day."""
         arguments: list[str | int] = [LASTING // timedelta(milliseconds=1), name]
         async with self._command():
-            kept = await self._delete([self._entry(name), self._news], arguments)
+            kept = await self._delete([self._entry(name), self._news.channel], arguments)
         self._held.discard(name)
         return bool(kept)
 
@@ -221,10 +211,7 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait({self._listening})
-            self._listening = None
+        await self._news.aclose()
         await self._redis.aclose()
 
     def _entry(self, name: str) -> str:
@@ -239,7 +226,7 @@ class RedisStore:
         """
         if time.monotonic() < self._down_until and not even_if_down:
             raise _unusable("it did not answer a moment ago")
-        self._listen()
+        self._news.listen()
         try:
             async with asyncio.timeout(TIMEOUT):
                 yield
@@ -251,7 +238,7 @@ class RedisStore:
     async def _acquired(self, key: str, owner: str) -> RedisLease:
         deadline = time.monotonic() + base.LOCK_PATIENCE
         while True:
-            woken, lease = self._woken, RedisLease()  # before asking: it errs early
+            woken, lease = self._news.woken, RedisLease()  # before asking: it errs early
             async with self._command():
                 if await self._acquire([key], [owner, round(base.LEASE * 1000)]):
                     return lease
@@ -265,7 +252,7 @@ class RedisStore:
     async def _let_go(self, key: str, owner: str) -> None:
         with suppress(StoreError):  # then it ends with its lease
             async with self._command(even_if_down=True):
-                await self._release([key, self._news], [owner])
+                await self._release([key, self._news.channel], [owner])
 
     async def _keep(self, lease: RedisLease, key: str, owner: str) -> None:
         """Extend the lease until it is cancelled, or was lost."""
@@ -279,46 +266,6 @@ class RedisStore:
                         lease.until = 0.0
                         return
                 lease.until = until
-
-    def _listen(self) -> None:
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._hear(), name="hear the store's news")
-
-    async def _hear(self) -> None:
-        """Note which entries change, and wake who waits for a lock."""
-        while True:
-            async with survived():
-                with suppress(RedisError, OSError, TimeoutError):
-                    await self._hear_until_it_breaks()
-            await asyncio.sleep(random.uniform(*RECONNECT))  # noqa: S311  no secret
-
-    async def _hear_until_it_breaks(self) -> None:
-        async with self._redis.pubsub() as channel:
-            async with asyncio.timeout(TIMEOUT):
-                await channel.subscribe(self._news)
-            while await self._hears_on(channel):
-                pass
-
-    async def _hears_on(self, channel: PubSub) -> bool:
-        """Hear one message; `False` if the connection has died without a word."""
-        message = await channel.get_message(timeout=WAKE)
-        if message is None:
-            async with asyncio.timeout(TIMEOUT):
-                await channel.ping()
-            message = await channel.get_message(timeout=TIMEOUT)
-        if message is not None:
-            self._heard(message)
-        return message is not None
-
-    def _heard(self, message: dict[str, Any]) -> None:
-        if message["type"] == "pong":
-            return
-        if message["type"] == "subscribe":  # again, after the library has connected anew by itself
-            self._connections += 1
-        else:
-            self._changes[message["data"].decode(errors="replace")] += 1
-        self._woken.set()
-        self._woken = asyncio.Event()
 
 
 def _unreadable(name: str, why: str) -> StoreError:
@@ -338,13 +285,7 @@ def _unusable(why: str) -> StoreError:
 
 def _milliseconds(entry: Entry, now: datetime) -> int:
     """Return how long an entry is to be kept; 0 for one that may be of use for good."""
-    token = entry.token
-    ends = [token.expires_at]
-    if token.refresh_token is not None:
-        ends.append(token.refresh_expires_at)
-    latest = max((end for end in ends if end is not None), default=None)
-    if latest is None or None in ends:
-        return 0
-    return max(latest - now, timedelta(0)) // timedelta(milliseconds=1) + (
-        LASTING // timedelta(milliseconds=1)
+    end = entry.of_use_until
+    return (
+        0 if end is None else (max(end - now, timedelta(0)) + LASTING) // timedelta(milliseconds=1)
     )
