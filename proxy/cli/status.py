@@ -43,13 +43,15 @@ def command(
 def _told(loaded: Loaded) -> list[dict[str, Any]] | None:
     """Return what the running proxy tells; say why, if that is nothing."""
     settings = loaded.settings
-    found = ask(settings.listen, "/_sidekey/status", "upstreams", clients=settings.clients)
+    found: list[dict[str, Any]] | None = ask(
+        settings.listen, "/_sidekey/status", "upstreams", clients=settings.clients
+    )
     if found is None:
         say(f"no proxy answers at {address(settings.listen)}; this is what the store tells")
     elif not _are_ours(found, loaded):
         say(f"the proxy at {address(settings.listen)} serves another configuration")
         return None
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _are_ours(upstreams: list[dict[str, Any]], loaded: Loaded) -> bool:
