@@ -9,11 +9,15 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from command_line import free_port
 
 from proxy.credentials.secret import Secret
+
+if TYPE_CHECKING:
+    from proxy.credentials.stores.redis import RedisStore
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 SKIP_WITHOUT_REDIS = pytest.mark.skipif(SERVER is None, reason="no redis-server is installed")
@@ -101,3 +105,10 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
         yield server
     finally:
         await server.stop()
+
+
+@pytest.fixture
+async def store(redis: RedisServer) -> AsyncIterator[RedisStore]:
+    """A store at the server."""
+    async with redis.store() as store:
+        yield store

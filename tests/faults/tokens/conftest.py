@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from clocks import Clock
-from redis_server import redis
+from redis_server import redis, store
 from source_fixtures import make
 from token_server import TokenServer, token_server
 
 from proxy.credentials.stores.file import FileStore
 
-__all__ = ["make", "redis"]
+__all__ = ["make", "redis", "store"]
 
 
 @pytest.fixture

@@ -1,6 +1,4 @@
-"""Disks that are full, broken or not ours: the token serves, and is kept as soon as it can be."""
-
-# ruff: noqa: ASYNC240  between two steps, a test looks at the disk
+"""Disks that are full or broken: the token serves, and is kept as soon as it can be."""
 
 from __future__ import annotations
 
@@ -8,16 +6,13 @@ import asyncio
 import errno
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clocks import Clock
 from command_line import Home, until
+from failing_disks import failing
 from processes import SKIP_WITHOUT_STRACE, traced
 from proxying import sidekey
 from raw_client import ask
@@ -28,24 +23,8 @@ from token_server import TokenServer, token_server
 from proxy.config import load
 from proxy.credentials.stores import base, private_file
 from proxy.credentials.stores.file import FileStore
-from proxy.errors import StoreBusy, StoreError, TokenEndpointUnreachable
-from proxy.events import EntryPutAside, Event, TokenNotStored, TokenStored
-
-
-@contextmanager
-def failing(call: str, number: int) -> Iterator[None]:
-    """Let a system call fail wherever the store makes it: that of the folder's lock works."""
-    real = getattr(os, call)
-
-    def fail(*arguments: Any, **options: Any) -> Any:
-        if call == "open" and not str(arguments[0]).endswith(private_file.TEMPORARY):
-            return real(*arguments, **options)
-        raise OSError(number, os.strerror(number))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, call, fail)
-        yield
-
+from proxy.errors import StoreBusy, TokenEndpointUnreachable
+from proxy.events import Event, TokenNotStored, TokenStored
 
 FAULTS = [
     (call, number)
@@ -204,27 +183,6 @@ async def test_a_logout_counts_for_a_token_that_could_not_be_kept_too(
 
 
 @pytest.mark.case("S09")
-async def test_a_logout_counts_for_an_entry_that_was_damaged_and_could_not_be_put_back(
-    make: Make, server: TokenServer, clock: Clock, folder: Path
-) -> None:
-    source = make(server.provider(), store=FileStore(folder))
-    await source.token()
-    await tended(source)
-    path = folder / "api.token"
-    path.write_bytes(changed(path.read_bytes()))
-    with failing("fsync", errno.ENOSPC):
-        for _ in range(2):
-            await tended(source)
-        assert not source.saved
-    assert await make(server.provider(), store=FileStore(folder)).forget()
-    for _ in range(3):
-        clock.move(minutes=1)
-        await tended(source)
-    assert source.entry is None
-    assert await make(server.provider(), store=FileStore(folder)).peek() is None
-
-
-@pytest.mark.case("S09")
 async def test_a_source_whose_upstream_has_changed_keeps_its_token_as_soon_as_it_can(
     tmp_path: Path,
 ) -> None:
@@ -319,197 +277,6 @@ async def test_a_real_proxy_on_a_disk_without_space_serves_and_says_so(home: Hom
             await proxy.err.shows(r'"event": "token\.stored"')
     assert server.calls["reuse"] == server.calls["refused"] == 0
     assert server.calls["sign-in"] == 1
-
-
-# Places that are not what they should be
-
-
-def read_only(folder: Path) -> Path:
-    """Nobody, not even root, can make a file there."""
-    shutil.rmtree(folder)
-    return Path("/proc/self")
-
-
-def gone(folder: Path) -> Path:
-    shutil.rmtree(folder)
-    return folder
-
-
-def a_link(folder: Path) -> Path:
-    path = folder / "api.token"
-    path.rename(folder / "elsewhere")
-    path.symlink_to("elsewhere")
-    return folder
-
-
-def a_fifo(folder: Path) -> Path:
-    (folder / "api.token").unlink()
-    os.mkfifo(folder / "api.token", 0o600)
-    return folder
-
-
-def a_folder(folder: Path) -> Path:
-    (folder / "api.token").unlink()
-    (folder / "api.token").mkdir()
-    return folder
-
-
-def open_to_others(folder: Path) -> Path:
-    (folder / "api.token").chmod(0o644)
-    return folder
-
-
-def a_lock_that_is_a_link(folder: Path) -> Path:
-    for lock in (*folder.glob("*.lock"), folder / "turn"):
-        lock.unlink()
-        lock.symlink_to("/etc/passwd")
-    return folder
-
-
-@pytest.mark.case("S10")
-@pytest.mark.parametrize("spoil", [a_link, a_fifo, a_folder, open_to_others, a_lock_that_is_a_link])
-async def test_a_refresh_token_is_not_used_past_a_store_that_cannot_be_trusted(
-    make: Make,
-    server: TokenServer,
-    clock: Clock,
-    folder: Path,
-    spoil: Callable[[Path], Path],
-) -> None:
-    await make(server.provider(), store=FileStore(folder)).token()
-    source = make(server.provider(), store=FileStore(spoil(folder)))
-    clock.move(hours=1)
-    with pytest.raises(StoreError) as caught:
-        await source.token()
-    assert str(folder) in caught.value.detail
-    assert caught.value.fix
-    assert server.calls == {"sign-in": 1}
-
-
-@pytest.mark.case("S10")
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody may write to")
-@pytest.mark.parametrize("spoil", [read_only, gone])
-async def test_what_can_be_bought_again_needs_no_place(
-    make: Make,
-    server: TokenServer,
-    clock: Clock,
-    folder: Path,
-    spoil: Callable[[Path], Path],
-) -> None:
-    """`gone` comes back: an empty folder is no reason to refuse anything."""
-    provider = server.provider(renews=False)
-    await make(provider, store=FileStore(folder)).token()
-    key = FileStore(folder)._seal()
-    store = FileStore(spoil(folder))
-    if spoil is read_only:
-        store._known_seal = None, key  # the key was read before the disk became read-only
-    source = make(provider, store=store)
-    assert server.is_good(await source.token())
-    assert source.saved is (spoil is gone)
-
-
-@pytest.mark.case("S10")
-async def test_a_file_of_another_user_is_refused(
-    make: Make, server: TokenServer, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only root can give a file away, so it is this process that changes its user."""
-    await make(server.provider(), store=FileStore(folder)).token()
-    other_user = os.geteuid() + 1
-    monkeypatch.setattr(os, "geteuid", lambda: other_user)
-    with pytest.raises(StoreError, match="belongs to another user"):
-        await make(server.provider(), store=FileStore(folder)).token()
-
-
-# Entries that are not what they were
-
-
-def cut(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def changed(content: bytes) -> bytes:
-    return content[:-1] + bytes([content[-1] ^ 1])
-
-
-def emptied(_content: bytes) -> bytes:
-    return b""
-
-
-def of_another_version(content: bytes) -> bytes:
-    return b"SIDEKEY\x09" + content[8:]
-
-
-def of_another_key(content: bytes) -> bytes:
-    return content[:8] + os.urandom(32) + content[40:]
-
-
-@pytest.mark.case("S11")
-@pytest.mark.parametrize("damage", [cut, changed, emptied, of_another_version, of_another_key])
-async def test_the_entry_before_a_damaged_one_is_used_and_the_damaged_one_kept(
-    make: Make,
-    server: TokenServer,
-    clock: Clock,
-    folder: Path,
-    damage: Callable[[bytes], bytes],
-) -> None:
-    """Its refresh token was used, so the strictest server asks for one more sign-in."""
-    source = make(server.provider(), store=FileStore(folder))
-    first = await source.token()
-    clock.move(minutes=58)
-    await source.token()
-    await source.settle()
-    path = folder / "api.token"
-    path.write_bytes(damage(path.read_bytes()))
-    events: list[Event] = []
-    store = FileStore(folder, observe=events.append)
-    following = make(server.provider(), store=store, events=events)
-    assert await following.token() == first, "it is still good for two minutes"
-    [aside] = [event for event in events if isinstance(event, EntryPutAside)]
-    assert aside.recovered
-    assert Path(aside.path).exists()
-    clock.move(minutes=2)
-    assert server.is_good(await following.token())
-    assert server.calls["sign-in"] == 2
-
-
-@pytest.mark.case("S11")
-async def test_a_running_proxy_that_knows_the_later_token_puts_it_back(
-    make: Make, server: TokenServer, clock: Clock, folder: Path
-) -> None:
-    """It must not take over the earlier one: that refresh token is used up."""
-    source = make(server.provider(), store=FileStore(folder))
-    await source.token()
-    clock.move(hours=1)
-    second = await source.token()
-    path = folder / "api.token"
-    path.write_bytes(changed(path.read_bytes()))
-    for _ in range(3):
-        await tended(source)
-    assert await source.token() == second
-    assert await make(server.provider(), store=FileStore(folder)).token() == second
-    clock.move(hours=1)
-    assert server.is_good(await source.token())
-    assert server.calls == {"sign-in": 1, "renewal": 2}
-
-
-@pytest.mark.case("S11")
-async def test_a_running_proxy_brings_back_its_first_token_when_another_process_met_it_damaged(
-    make: Make, server: TokenServer, folder: Path
-) -> None:
-    """There is none before it, and what was put aside is no logout: a human may have signed in."""
-    source = make(server.provider(), store=FileStore(folder))
-    token = await source.token()
-    await tended(source)  # it takes note of what it has kept itself
-    path = folder / "api.token"
-    path.write_bytes(changed(path.read_bytes()))
-    assert await make(server.provider(), store=FileStore(folder)).peek() is None
-    for _ in range(2):
-        await tended(source)
-    assert await source.token() == token
-    assert await make(server.provider(), store=FileStore(folder)).token() == token
-    assert await make(server.provider(), store=FileStore(folder)).forget()
-    await tended(source)
-    assert source.entry is None, "a logout is one all the same"
-    assert server.calls == {"sign-in": 1}
 
 
 @pytest.mark.case("S16")

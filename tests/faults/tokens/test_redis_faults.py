@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
-import trustme
 from clocks import Clock
-from command_line import Home, until
+from command_line import until
 from proxying import sidekey
 from raw_client import ask
 from redis_server import KEY, SKIP_WITHOUT_REDIS, RedisServer
 from sources import Make, tended
 from token_server import TokenServer, token_server
 
-from proxy.app import open_store
-from proxy.clock import utc_now
-from proxy.config.store import Store
-from proxy.credentials.attempts import Attempts
 from proxy.credentials.entry import Entry
 from proxy.credentials.secret import Secret
-from proxy.credentials.stores import base
 from proxy.credentials.stores import redis as redis_module
 from proxy.credentials.stores.redis import RedisStore
 from proxy.credentials.token import Token
-from proxy.errors import ConfigError, StoreBusy, StoreError, Superseded
-from proxy.events import Event, TokenAcquired, TokenNotStored
+from proxy.errors import StoreError
+from proxy.events import TokenAcquired
 
 pytestmark = [SKIP_WITHOUT_REDIS, pytest.mark.case("S15")]
-
-
-@pytest.fixture
-async def store(redis: RedisServer) -> AsyncIterator[RedisStore]:
-    async with redis.store() as store:
-        yield store
 
 
 async def test_while_it_is_down_a_token_serves_as_long_as_it_lives(
@@ -193,63 +179,6 @@ async def test_under_load_a_server_that_is_restarted_and_paused_costs_no_request
     assert len(statuses) > 50
 
 
-async def test_a_waiter_hears_at_once_that_the_lock_is_free(
-    store: RedisStore, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.credentials.stores.redis.WAKE", 30.0)
-    credential = store.fingerprint("credential")
-    async with redis.store() as other:
-        await other.attempts(credential)
-        await asyncio.sleep(0.2)
-
-        async def wait() -> None:
-            async with other.lock(credential):
-                pass
-
-        async with store.lock(credential):
-            waiting = asyncio.create_task(wait())
-            await asyncio.sleep(0.2)
-        async with asyncio.timeout(5):
-            await waiting
-
-
-async def test_a_holder_that_stood_still_has_lost_the_lock_and_overwrites_nothing(
-    store: RedisStore, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def give_no_sign_of_life(*_: object) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(base, "LEASE", 0.3)
-    monkeypatch.setattr(store, "_keep", give_no_sign_of_life)
-    credential, mine = store.fingerprint("credential"), store.fingerprint("mine")
-    first, late, later = (Entry(Token(Secret(f"canary-{n}")), n) for n in (1, 2, 3))
-    await store.save("api", mine, first)
-    async with redis.store() as other:
-        async with store.lock(credential) as lease:
-            lease.check()
-            async with other.lock(credential) as others:
-                others.check()
-                await other.save("api", mine, later)
-            with pytest.raises(Superseded):
-                lease.check()
-            with pytest.raises(Superseded):
-                await store.save("api", mine, late)
-        assert await store.load("api", mine) == later
-
-
-async def test_a_holder_that_works_keeps_the_lock_beyond_its_first_lease(
-    store: RedisStore, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(base, "LEASE", 0.3)
-    monkeypatch.setattr(base, "LOCK_PATIENCE", 1.0)
-    credential = store.fingerprint("credential")
-    async with redis.store() as other, store.lock(credential) as lease:
-        with pytest.raises(StoreBusy):
-            async with other.lock(credential):
-                pass
-        lease.check()
-
-
 async def test_a_server_that_stands_still_costs_one_wait_and_not_one_for_each_renewal(
     make: Make, server: TokenServer, clock: Clock, redis: RedisServer, store: RedisStore
 ) -> None:
@@ -362,174 +291,3 @@ async def test_what_could_not_be_kept_while_it_was_down_is_kept_as_soon_as_it_is
         assert await following.token() == await source.token()
         await source.close()
     assert server.calls == {"sign-in": 1, "renewal": 1}
-
-
-async def locks(redis: RedisServer) -> object:
-    return await redis.command("KEYS", "sidekey:lock:*")
-
-
-async def test_a_lock_is_let_go_though_the_server_has_just_stood_still(
-    make: Make, server: TokenServer, clock: Clock, redis: RedisServer, store: RedisStore
-) -> None:
-    """Or the whole fleet would wait for the end of the lease."""
-    source = make(server.provider(renews=False), store=store)
-    await source.token()
-    clock.move(hours=1)
-    server.faults = [3.0]
-    asking = asyncio.create_task(source.token())
-    await until(lambda: server.asked == 2)
-    redis.pause()
-    assert await source.attempts() == Attempts()  # as a status page asks; it waits for 2 seconds
-    redis.resume()
-    await asking
-    assert await locks(redis) == []
-
-
-async def test_a_lock_whose_grant_nobody_heard_of_is_let_go(
-    redis: RedisServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who asked for it was stopped while the answer was on its way."""
-    acquire, granted = store._acquire, asyncio.Event()
-
-    async def slowly(*arguments: Any) -> None:
-        await acquire(*arguments)
-        granted.set()
-        await asyncio.Event().wait()
-
-    async def hold() -> None:
-        async with store.lock(store.fingerprint("credential")):
-            pass
-
-    monkeypatch.setattr(store, "_acquire", slowly)
-    holding = asyncio.create_task(hold())
-    await granted.wait()
-    assert await locks(redis) != []
-    holding.cancel()
-    await asyncio.gather(holding, return_exceptions=True)
-    assert await locks(redis) == []
-
-
-async def test_nothing_in_the_server_can_be_read_without_the_key(
-    make: Make, server: TokenServer, redis: RedisServer, store: RedisStore
-) -> None:
-    token = await make(server.provider(), store=store).token()
-    await store.note(store.fingerprint("c"), await store.attempts(store.fingerprint("c")))
-    await redis.command("SAVE")
-    kept = b"".join(path.read_bytes() for path in redis.folder.glob("*.rdb"))
-    assert b"sidekey" in kept
-    for secret in (token.value, token.refresh_token, KEY):
-        assert secret is not None
-        assert secret.reveal().encode() not in kept
-
-
-async def test_a_member_with_another_key_never_gets_the_fleets_token(
-    make: Make, server: TokenServer, redis: RedisServer, store: RedisStore
-) -> None:
-    first = await make(server.provider(), store=store).token()
-    stranger = RedisStore(Secret(redis.url), Secret("another-key-0123456789-0123456789"))
-    async with aclosing(stranger):
-        with pytest.raises(StoreError, match="another key") as caught:
-            await make(server.provider(), store=stranger).token()
-    assert "same store.key" in str(caught.value.fix)
-    assert await make(server.provider(), store=store).token() == first
-    assert server.calls == {"sign-in": 1}
-
-
-async def test_a_member_with_another_key_replaces_nothing_of_the_fleets(
-    make: Make, server: TokenServer, redis: RedisServer, store: RedisStore
-) -> None:
-    """It buys a token of its own where that is harmless, and says why it cannot keep it."""
-    provider = server.provider(renews=False)
-    first = await make(provider, store=store).token()
-    events: list[Event] = []
-    stranger = RedisStore(Secret(redis.url), Secret("another-key-0123456789-0123456789"))
-    async with aclosing(stranger):
-        assert await make(provider, store=stranger, events=events).token() != first
-    [told] = [event for event in events if isinstance(event, TokenNotStored)]
-    assert "another key" in told.detail
-    assert await make(provider, store=store).token() == first
-
-
-async def test_fleets_with_different_prefixes_share_nothing(
-    make: Make, server: TokenServer, redis: RedisServer, store: RedisStore
-) -> None:
-    await make(server.provider(), store=store).token()
-    other = RedisStore(Secret(redis.url), KEY, prefix="other")
-    try:
-        await make(server.provider(), store=other).token()
-    finally:
-        await other.aclose()
-    assert server.calls == {"sign-in": 2}
-
-
-async def test_entries_go_some_time_after_they_are_of_no_use(
-    make: Make, server: TokenServer, clock: Clock, redis: RedisServer, store: RedisStore
-) -> None:
-    clock.time = utc_now()
-    await make(server.provider(renews=False), name="bought", store=store).token()
-    await make(server.provider(), name="renewed", store=store).token()
-    bought = await redis.command("PTTL", "sidekey:entry:bought")
-    renewed = await redis.command("PTTL", "sidekey:entry:renewed")
-    assert 86_400_000 < bought <= 86_400_000 + 3_600_000
-    assert renewed == -1, "nobody knows how long its refresh token lives"
-
-
-async def test_tls_and_acls(redis: RedisServer, tmp_path: Path) -> None:
-    authority, directory = trustme.CA(), tmp_path / "tls"
-    directory.mkdir()
-    authority.cert_pem.write_to_path(str(directory / "ca.pem"))
-    certificate = authority.issue_cert("127.0.0.1")
-    certificate.private_key_and_cert_chain_pem.write_to_path(str(directory / "server.pem"))
-    port = redis.port
-    rules = "on >canary-acl-password ~sidekey:* &sidekey:* +@all -@dangerous"
-    await redis.start(
-        *("--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"),
-        *("--tls-cert-file", str(directory / "server.pem")),
-        *("--tls-key-file", str(directory / "server.pem")),
-        *("--tls-ca-cert-file", str(directory / "ca.pem")),
-        *("--user", "sidekey", *rules.split(), "--user", "default", "off"),
-    )
-    trusting = f"?ssl_ca_certs={directory / 'ca.pem'}"
-    good = f"rediss://sidekey:canary-acl-password@127.0.0.1:{port}/0{trusting}"
-    async with redis.store(good) as store:
-        await store.save("api", store.fingerprint("mine"), Entry(Token(Secret("canary-t"))))
-        assert await store.load("api", store.fingerprint("mine")) is not None
-        async with store.lock(store.fingerprint("credential")):
-            pass
-    for bad in (
-        good.replace("canary-acl-password", "canary-wrong-password"),
-        good.replace(trusting, ""),
-        good.replace("rediss://", "redis://").replace(trusting, ""),
-    ):
-        async with redis.store(bad) as store:
-            with pytest.raises(StoreError) as caught:
-                await store.load("api", store.fingerprint("mine"))
-            assert "canary" not in f"{caught.value.detail} {caught.value.fix}"
-
-
-@pytest.mark.parametrize("query", ["?ssl_ca_certs=/canary", "?canary=1", "?db=canary"])
-def test_an_option_that_the_library_does_not_know_is_a_mistake_of_the_configuration(
-    query: str,
-) -> None:
-    url = Secret(f"redis://127.0.0.1/{query}")
-    with pytest.raises(ConfigError) as caught:
-        open_store(Store(type="redis", url=url, key=KEY), {})
-    assert caught.value.issues == ["store.url: an option in its query is unknown or wrong"]
-
-
-async def test_logout_and_status_work_without_a_running_proxy(
-    home: Home, redis: RedisServer
-) -> None:
-    await redis.start()
-    store = "{type: redis, url: '${REDIS_URL}', key: '${STORE_KEY}'}"
-    environ = {"REDIS_URL": redis.url, "STORE_KEY": KEY.reveal()}
-    async with token_server() as server:
-        home.configure(f"store: {store}\nupstreams:\n  {server.upstreams('r')}\n")
-        token = await home.run("token", "r", **environ)
-        keys = await redis.command("KEYS", "*")
-        status = await home.run("status", **environ)
-        forgotten = await home.run("logout", "r", **environ)
-    assert (token.code, status.code, forgotten.code) == (0, 0, 0)
-    assert keys == [b"sidekey:entry:r"]
-    assert status.out.splitlines()[1].split()[:3] == ["r", "ready", "1"]
-    assert "Traceback" not in token.err + status.err + forgotten.err
