@@ -132,7 +132,7 @@ async def running(
     async with AsyncExitStack() as stack:
         if sockets is None:
             sockets = stack.enter_context(bound(settings))
-        exchange = Exchange(now=utc_now)
+        exchange = Exchange(_SYSTEM)
         stack.push_async_callback(exchange.close)
         know_all(redaction, settings)
         clients = Clients(settings.clients)

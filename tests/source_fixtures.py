@@ -30,7 +30,7 @@ async def portal(clock: Clock) -> AsyncIterator[tuple[Portal, str]]:
 @pytest.fixture
 async def make(clock: Clock) -> AsyncIterator[Make]:
     """Return a function that makes sources; without a store of their own they share one."""
-    exchange = Exchange(now=clock)
+    exchange = Exchange(clock.system)
     common = MemoryStore(now=clock)
 
     def source(

@@ -11,7 +11,7 @@ from functools import partial
 from proxy.app import build_source, know_all, open_store
 from proxy.cli.options import check_name
 from proxy.cli.output import say
-from proxy.clock import utc_now
+from proxy.clock import Clock
 from proxy.config import Loaded
 from proxy.credentials.exchange import TIMEOUT, Exchange
 from proxy.credentials.redaction import Redaction
@@ -29,7 +29,7 @@ async def sources_of(loaded: Loaded) -> AsyncIterator[tuple[dict[str, Source], E
     They wait as long as others may be at it and a token endpoint may take: nobody waits here but
     the one who asks.
     """
-    exchange = Exchange(now=utc_now)
+    exchange = Exchange(Clock())
     store = open_store(loaded.settings.store, os.environ, _tell)
     redaction = Redaction()
     know_all(redaction, loaded.settings)

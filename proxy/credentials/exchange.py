@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
-from datetime import datetime
+from datetime import timedelta
 from typing import TypeVar
 
 import aiohttp
 from yarl import URL
 
+from proxy.clock import Clock
 from proxy.connections import AddressRefused, ImproperAnswer, forward_proxy, open_session
 from proxy.credentials.identity import masked
 from proxy.credentials.providers import Provider
@@ -25,10 +26,10 @@ _IMPROPER = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, ImproperAn
 
 
 class Exchange:
-    """Drives flows over HTTP. `now` tells the wall time as an aware datetime."""
+    """Drives flows over HTTP."""
 
-    def __init__(self, *, now: Callable[[], datetime]) -> None:
-        self._now = now
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
     async def run(
@@ -65,7 +66,7 @@ class Exchange:
 
     async def _send(self, request: TokenRequest) -> TokenResponse:
         where = without_query(request.url)
-        sent_at = self._now()
+        began = self._clock.elapsed()
         try:
             async with self._opened().request(
                 request.method,
@@ -77,6 +78,8 @@ class Exchange:
             ) as response:
                 content = await _read(response, where)
                 headers = {name.title(): value for name, value in response.headers.items()}
+                # By the wall clock of now: somebody may have set it since the request left.
+                sent_at = self._clock.wall() - timedelta(seconds=self._clock.elapsed() - began)
                 return TokenResponse(response.status, headers, content, sent_at)
         except TimeoutError as error:
             raise TokenEndpointTimeout(f"{where} did not answer within {TIMEOUT:.0f} s") from error

@@ -41,7 +41,7 @@ def shelf(store: FileStore, clock: Clock) -> Shelf:
         "api",
         MiAuth(type="miauth", server="http://127.0.0.1:9"),
         "https://api.example.com",
-        Resources(store, Exchange(now=clock), nobody, Redaction(), clock.system),
+        Resources(store, Exchange(clock.system), nobody, Redaction(), clock.system),
     )
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.clock import utc_now
+from proxy.clock import Clock, utc_now
 from proxy.config.models import Upstream
 from proxy.credentials.exchange import Exchange
 from proxy.credentials.redaction import Redaction
@@ -48,7 +48,7 @@ def upstream(base_url: str) -> UpstreamConnections:
         "r",
         settings.provider.at(base_url),
         base_url,
-        Resources(MemoryStore(now=utc_now), Exchange(now=utc_now), nobody, Redaction()),
+        Resources(MemoryStore(now=utc_now), Exchange(Clock()), nobody, Redaction()),
     )
     return UpstreamConnections("r", settings, source)
 

@@ -108,7 +108,7 @@ async def ask(folder: Path, provider: str, lease: float) -> None:
     clock = Clock(
         lambda: datetime.fromtimestamp(seconds, UTC), lambda: seconds, lambda _a, longest: longest
     )
-    exchange = Exchange(now=clock.wall)
+    exchange = Exchange(clock)
     source = Source(
         "api",
         TokenEndpoint.model_validate_json(provider),

@@ -97,7 +97,7 @@ class Tokens(RuleBasedStateMachine):
             self.server = await self.stack.enter_async_context(
                 token_server(now=lambda: self.clock.seconds)
             )
-            self.exchange = Exchange(now=self.clock)
+            self.exchange = Exchange(self.clock.system)
             self.stack.push_async_callback(self.exchange.close)
 
         self.runner.run(begin())

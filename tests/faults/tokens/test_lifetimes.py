@@ -189,6 +189,23 @@ async def test_a_clock_that_is_set_costs_one_renewal_at_most_and_lengthens_no_li
 
 
 @pytest.mark.case("T18")
+@pytest.mark.parametrize("jump", [timedelta(days=1), timedelta(days=-1), timedelta(minutes=-10)])
+async def test_a_clock_that_is_set_while_a_token_is_fetched_changes_nothing_of_its_life(
+    make: Make, server: TokenServer, clock: Clock, jump: timedelta
+) -> None:
+    server.now = lambda: clock.seconds
+    server.issued_one = lambda: clock.jump(seconds=jump.total_seconds())
+    source = make(server.provider(renews=False))
+    first = await source.token()
+    server.issued_one = lambda: None
+    while server.is_good(first):
+        assert server.calls["sign-in"] <= 2
+        assert server.is_good(await source.token()), "used beyond its life"
+        clock.move(seconds=60)
+    assert server.is_good(await source.token()), "used beyond its life"
+
+
+@pytest.mark.case("T18")
 async def test_clocks_that_jump_again_and_again_cause_no_stampede(
     make: Make, server: TokenServer, clock: Clock
 ) -> None:

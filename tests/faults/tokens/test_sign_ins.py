@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from sources import Make
 
-from proxy.clock import utc_now
+from proxy.clock import Clock
 from proxy.credentials.exchange import Exchange
 from proxy.credentials.login import sign_in
 from proxy.credentials.providers import MiAuth
@@ -52,7 +52,7 @@ class SigningIn:
 async def signing_in(
     make: Make, count: int, wait: float = 20.0
 ) -> AsyncIterator[tuple[MisskeySandbox, list[SigningIn]]]:
-    sandbox, exchange = MisskeySandbox(), Exchange(now=utc_now)
+    sandbox, exchange = MisskeySandbox(), Exchange(Clock())
     async with serve(sandbox.application()) as origin:
         started = [SigningIn(make, origin, exchange, wait) for _ in range(count)]
         try:
