@@ -79,26 +79,30 @@ def torn(folder: Path) -> None:
 
 
 def kills(folder: Path, count: int) -> None:
-    """Kill savers, each at another moment; nothing may be lost of which `save` has returned."""
+    """Kill savers, each at another moment; nothing may be lost of which `save` has returned.
+
+    They get more time while none of them keeps anything, since a machine may be slow.
+    """
     store = FileStore(folder)
     fingerprint = store.fingerprint(MATERIAL)
     store._save(NAME, fingerprint, entry(1))
     durable = mmap.mmap(-1, 8)
     durable[:] = struct.pack("q", 1)
     draws = random.Random(5)
-    found = 1
+    found, longest = 1, 0.004  # seconds
     for _ in range(count):
         pid = os.fork()
         if not pid:
             for generation in itertools.count(found + 1):
                 store._save(NAME, fingerprint, entry(generation))
                 durable[:] = struct.pack("q", generation)
-        time.sleep(draws.uniform(0.0, 0.004))
+        time.sleep(draws.uniform(0.0, longest))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         (kept,) = struct.unpack("q", durable)
         before, found = found, generation_of(folder)
         assert max(kept, before) <= found, "a token was kept, and lost"
+        longest *= 1.1 if found == before else 0.95
     print("durable", found, flush=True)
 
 
