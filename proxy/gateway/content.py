@@ -78,11 +78,11 @@ class ClientContent:
             self._kept += chunk
             if len(self._kept) >= min(2 * shown, limit):
                 shown = len(self._kept)
-                yield bytes(self._kept)
+                yield bytes(self._kept[:limit])
             if shown >= limit:
                 return
         if len(self._kept) > shown:
-            yield bytes(self._kept)
+            yield bytes(self._kept[:limit])
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield the content: what was kept of it first, then the rest from the client."""
