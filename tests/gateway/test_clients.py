@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 from gateway_samples import BEARER, KEY, keyed
 from proxying import BEGINNING, sidekey
-from raw_client import RawAnswer, ask, check_problem, chunked, raw_client
-from raw_upstream import RawUpstream, answering, response
+from raw_client import RawAnswer, ask, check_problem, chunked, message, raw_client
+from raw_upstream import OK, Conversation, RawUpstream, answering, conversing, response
 
 from proxy.errors import ListenError
 
@@ -139,6 +140,31 @@ async def test_content_without_a_key_in_its_place_never_reaches_the_upstream(
     assert (answer.status, answer.field("Sidekey-Error")) == (401, ["client-key-required"])
     assert "upstream" not in answer.json()
     assert upstream.connections == 0
+
+
+async def test_a_key_beyond_the_64_kib_does_not_count_however_the_content_arrives(
+    tmp_path: Path,
+) -> None:
+    """All of it is here before anybody looks, since the request before it takes a while."""
+
+    async def converse(peer: Conversation) -> None:
+        while True:
+            await peer.request()
+            await asyncio.sleep(0.2)
+            await peer.send(OK)
+
+    content = part("file", "x" * 100_000) + part("i", PHANTOM) + b"--x--\r\n"
+    async with conversing(converse) as upstream:
+        more = "inject: {in: body, name: i}"
+        async with (
+            sidekey(tmp_path, keyed(upstream.origin, more=more), beginning=KEYS) as proxy,
+            raw_client(proxy.place) as client,
+        ):
+            known = b'{"i": "%b"}' % PHANTOM.encode()
+            for kind, body in ((JSON, known), (PARTS, content)):
+                fields = (kind, f"Content-Length: {len(body)}")
+                await client.send(message("POST /r/a", *fields, content=body, host=proxy.host))
+            assert [(await client.answer()).status for _ in range(2)] == [200, 401]
 
 
 @pytest.mark.parametrize(
