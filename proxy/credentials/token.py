@@ -48,7 +48,10 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """The answer of a token endpoint. `sent_at` is when the request left: it errs early."""
+    """The answer of a token endpoint.
+
+    `sent_at` is when the request left, by the wall clock of the answer: it errs early.
+    """
 
     status: int
     headers: Mapping[str, str]
