@@ -95,7 +95,7 @@ async def test_a_program_that_hangs_at_a_reload_holds_up_neither_requests_nor_th
             script.write_text("echo $$ > started; sleep 60")
             proxy.process.send_signal(signal.SIGHUP)
             async with asyncio.timeout(PATIENCE):
-                while not (home.work / "started").exists():  # noqa: ASYNC110
+                while not (home.work / "started").exists():  # noqa: ASYNC110  another process
                     await asyncio.sleep(0.01)
             assert (await get(home, f"{await proxy.address()}/api/x")).out == "ok"
             ended = await proxy.stopped()
