@@ -193,13 +193,15 @@ class Tokens(RuleBasedStateMachine):
             waiting = asyncio.create_task(source.token())
             for _ in range(ticks):
                 await asyncio.sleep(0)
-            self.excuses += source.renewing or not source.saved
-            if source.renewing:
+            killed = source.renewing
+            if killed:
                 self.kills += 1
                 cut_off(source)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
             await source.close()
+            # What had not begun to renew yet may do so still, and end as if it was stopped.
+            self.excuses += killed or not source.saved
 
         self.runner.run(kill())
         del self.running[process]
