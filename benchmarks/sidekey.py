@@ -23,6 +23,6 @@ def anybody(_guard: Guard, request: web.BaseRequest) -> Caller:
 
 if __name__ == "__main__":
     guard, config = sys.argv[1:]
-    sys.argv[1:] = ["run", "--config", config, "--port", "0"]
+    sys.argv[1:] = ["run", "--no-fast-lane", "--config", config, "--port", "0"]
     with patch.object(Guard, "check", Guard.check if guard == "on" else anybody):
         main()
