@@ -9,17 +9,14 @@ A sealed entry is binary, in this order:
 
 The first 40 bytes and the name of the upstream are authenticated too: an entry that was moved to
 another name, or given another fingerprint, does not open.
+
+The library is imported where it is needed: it takes 4 MB, and static keys alone are never sealed.
 """
 
 from __future__ import annotations
 
 import hmac
 import os
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _FORMAT = b"SIDEKEY"
 _MAGIC = _FORMAT + b"\x01"
@@ -31,6 +28,8 @@ class Seal:
     """One key text, from which a key for entries and one for fingerprints are derived."""
 
     def __init__(self, key: str) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         self._aead = AESGCM(_derived(key, b"sidekey store 1: entries"))
         self._digest_key = _derived(key, b"sidekey store 1: fingerprints")
 
@@ -52,6 +51,8 @@ class Seal:
         Raises `ValueError` if the entry was sealed with another key or for another name, or if a
         single bit of it has changed.
         """
+        from cryptography.exceptions import InvalidTag
+
         header, nonce = sealed[:_HEADER], sealed[_HEADER : _HEADER + _NONCE]
         if not header.startswith(_MAGIC) or len(nonce) < _NONCE:
             raise ValueError("not an entry of this version")
@@ -74,5 +75,8 @@ def may_be_foreign(sealed: bytes, fingerprint: str) -> bool:
 
 
 def _derived(key: str, purpose: bytes) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     material = key.encode("utf-8", "surrogatepass")
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(material)
