@@ -6,13 +6,16 @@ An event never holds content, a query string or a secret.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
 from datetime import datetime
+from typing import Any, ClassVar
 
 
-@dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened."""
+    """Something that happened: a dataclass."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class ConnectionsExhausted(Event):
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes 1.6 us more of the 40 of a request
 class RequestForwarded(Event):
     """The client got the upstream's answer. `seconds` run from its first byte to our last."""
 

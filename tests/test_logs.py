@@ -7,6 +7,9 @@ import gc
 import io
 import json
 import logging
+import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +23,8 @@ from proxy.credentials.redaction import Redaction
 from proxy.credentials.secret import Secret
 from proxy.errors import ConfigError
 from proxy.events import RequestForwarded, RequestRefused, Stopped, TokenFailed
-from proxy.observe.logs import PATH_LIMIT, REFUSALS, configure, level_of, log_observer
+from proxy.observe.logs import REFUSALS, configure, level_of, log_observer
+from proxy.observe.request_log import DELAY, PATH_LIMIT
 
 KEY = "kept-out-of-sight"  # no canary: pytest keeps the records as they were before masking
 STRUCTURED, PRETTY = "structured", "pretty"
@@ -48,10 +52,14 @@ class Log:
 
 
 def logging_to(stream: io.StringIO, level: int = logging.INFO) -> Log:
-    redaction = Redaction()
-    redaction.know(Secret(KEY))
-    configure(stream, redaction=redaction, level=level)
+    configure(stream, redaction=knowing(KEY), level=level)
     return Log(stream)
+
+
+def knowing(secret: str) -> Redaction:
+    redaction = Redaction()
+    redaction.know(Secret(secret))
+    return redaction
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +94,88 @@ def test_a_long_path_is_cut(length: int) -> None:
     log_observer()(replace(REFUSED, path="/" * length))
     cut = "…" if length > PATH_LIMIT else ""
     assert log.line()["path"] == "/" * min(length, PATH_LIMIT) + cut
+
+
+FORWARDED = RequestForwarded(
+    request_id="0123456789abcdef",
+    upstream="api",
+    method="GET",
+    path="/api/a",
+    status=200,
+    seconds=0.0123456,
+    replayed=False,
+    rejected=False,
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"replayed": True},
+        {"rejected": True},
+        {"seconds": 0.0},
+        {"seconds": 0.00004},
+        {"seconds": 12.5},
+        {"status": 503, "method": "POST"},
+        {"path": '/api/a"b%20\\c~'},
+        {"path": f"/api/{KEY}"},
+        {"path": "/api/" + KEY.upper()},
+        {"path": "/api/" + "a" * PATH_LIMIT},
+        {"path": "/api/" + "a" * (PATH_LIMIT - 5)},
+    ],
+)
+def test_a_forwarded_request_has_the_same_line_on_the_short_way(changes: dict[str, Any]) -> None:
+    event = replace(FORWARDED, **changes)
+    lines = []
+    for is_short in (True, False):
+        stream = io.StringIO()
+        requests = configure(stream, redaction=knowing(KEY))
+        log_observer(requests if is_short else None)(event)
+        lines.append(re.sub(r'(?<="timestamp": ")[^"]*', "", stream.getvalue()))
+    assert lines[0] == lines[1]
+    assert lines[0].count("\n") == 1
+
+
+def test_the_log_takes_nothing_along_that_no_line_uses() -> None:
+    """structlog would import rich, which typer brings: 5 MB of every process."""
+    look = "import sys, proxy.observe.logs; print('rich.console' in sys.modules); import rich"
+    printed = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True)
+    assert (printed.stdout, printed.stderr) == ("False\n", "")
+
+
+async def test_lines_of_requests_stand_in_order_with_others() -> None:
+    stream = io.StringIO()
+    observe = log_observer(configure(stream, redaction=Redaction()))
+    for event in (FORWARDED, REFUSED, FORWARDED, Stopped()):
+        observe(event)
+    names = [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
+    assert names == ["request.forwarded", "request.refused", "request.forwarded", "stopped"]
+
+
+async def test_lines_of_others_do_not_overtake_lines_of_requests() -> None:
+    stream = io.StringIO()
+    observe = log_observer(configure(stream, redaction=Redaction()))
+    observe(FORWARDED)
+    logging.getLogger("asyncio").warning("something else")
+    names = [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
+    assert names == ["request.forwarded", "something else"]
+
+
+async def test_lines_of_requests_are_written_in_a_moment() -> None:
+    stream = io.StringIO()
+    observe = log_observer(configure(stream, redaction=Redaction()))
+    observe(FORWARDED)
+    observe(FORWARDED)
+    await asyncio.sleep(2 * DELAY)
+    assert stream.getvalue().count("\n") == 2
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR])
+def test_requests_are_not_logged_at_a_higher_level(level: int) -> None:
+    stream = io.StringIO()
+    log_observer(configure(stream, redaction=Redaction(), level=level))(FORWARDED)
+    assert stream.getvalue() == ""
 
 
 def test_a_secret_where_a_path_is_cut_is_masked_before(log: Log) -> None:

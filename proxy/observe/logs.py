@@ -9,9 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, TextIO
-
-import structlog
+from types import ModuleType
+from typing import Any, TextIO, cast
 
 from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError
@@ -33,6 +32,14 @@ from proxy.events import (
     WorkerEnded,
 )
 from proxy.observe.masking import Line, Masking
+from proxy.observe.request_log import PATH_LIMIT, RequestLog
+
+# structlog takes rich along where it is installed, and typer brings it: 5 MB for what no line uses.
+sys.modules.setdefault("rich", cast("ModuleType", None))
+import structlog  # noqa: E402
+
+if sys.modules["rich"] is None:
+    del sys.modules["rich"]
 
 WARNINGS = (
     ClockJumped,
@@ -55,7 +62,6 @@ LEVELS = {
     "error": logging.ERROR,
 }
 LEVEL_VARIABLE = "SIDEKEY_LOG_LEVEL"
-PATH_LIMIT = 512  # characters of a path in the log
 REFUSALS = 20  # lines a second about refused requests
 
 
@@ -69,10 +75,11 @@ def level_of(environ: Mapping[str, str]) -> int:
 
 def configure(
     stream: TextIO = sys.stderr, *, redaction: Redaction, level: int = logging.INFO
-) -> None:
+) -> RequestLog | None:
     """Send the log of sidekey, aiohttp and asyncio, and warnings, to `stream`, one line a fact.
 
-    No line holds what `redaction` knows, whoever wrote it.
+    No line holds what `redaction` knows, whoever wrote it. Returned is the short way for forwarded
+    requests, which there is where lines are JSON and of their level.
     """
     pretty = stream.isatty()
     shared: list[Any] = [
@@ -99,6 +106,11 @@ def configure(
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a line that cannot be written is printed, arguments and all
+    if level > logging.INFO or pretty:
+        return None
+    requests = RequestLog(stream, redaction)
+    handler.addFilter(requests.precede)
+    return requests
 
 
 def _cut(_logger: object, _method: str, line: Line) -> Line:
@@ -118,27 +130,41 @@ def _renderer(*, pretty: bool) -> Any:
     )
 
 
-def log_observer(*, banner: bool = False, now: Callable[[], float] = time.monotonic) -> Observer:
+def log_observer(
+    requests: RequestLog | None = None,
+    *,
+    banner: bool = False,
+    now: Callable[[], float] = time.monotonic,
+) -> Observer:
     """Return an observer that logs every event under its own name, such as `token.acquired`.
 
-    With `banner`, somebody tells a person in another way where the proxy listens. Of a flood of
-    refusals, which anybody who gets here can cause, `request.refused.unlogged` tells the number.
+    With `requests`, forwarded requests take that way. With `banner`, somebody tells a person in
+    another way where the proxy listens. Of a flood of refusals, which anybody who gets here can
+    cause, `request.refused.unlogged` tells the number.
     """
     logger = structlog.get_logger("sidekey")
     refusals = _Refusals(now)
 
     def observe(event: Event) -> None:
+        unlogged = refusals.unlogged(ended=isinstance(event, Stopped))
+        if requests is not None and not unlogged and isinstance(event, RequestForwarded):
+            requests.write(event)
+            return
         if banner and isinstance(event, Listening):
             return
-        unlogged = refusals.unlogged(ended=isinstance(event, Stopped))
         if unlogged:
             logger.warning("request.refused.unlogged", count=unlogged)
         if isinstance(event, RequestRefused) and not refusals.admit():
             return
+        log_one(event)
+
+    def log_one(event: Event) -> None:
         rejected = isinstance(event, RequestForwarded) and event.rejected
         log = logger.warning if rejected or isinstance(event, WARNINGS) else logger.info
         log(event_name(event), **_said(event))
 
+    if requests is not None:
+        requests.otherwise = log_one
     return observe
 
 
