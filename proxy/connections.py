@@ -1,4 +1,4 @@
-"""Client sessions that send what they are told and nothing else, and believe only proper HTTP/1.
+"""Connections that send what they are told and nothing else, and believe only proper HTTP/1.
 
 aiohttp's defaults follow redirects, keep cookies, inflate answers and add fields of their own; each
 of these was measured to corrupt a message or to carry a credential to another host. It also takes
@@ -11,6 +11,7 @@ import asyncio
 import functools
 import ipaddress
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -18,10 +19,13 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from cachetools import LRUCache
+from multidict import CIMultiDictProxy
 
 AUTOMATIC_FIELDS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 FIELD_LIMIT = 64 * 1024  # bytes of one field of an answer; real ones carry tokens of 16 kB
 DNS_LIFETIME = 10  # seconds
+TLS_SESSIONS = 256  # hosts whose TLS session is kept for the next connection
 NEVER_CALLED = tuple(
     map(
         ipaddress.ip_network,
@@ -59,6 +63,10 @@ class ImproperAnswer(aiohttp.ClientError):
     """An answer that aiohttp takes, and that is no proper HTTP/1."""
 
 
+class ImproperProxy(aiohttp.ClientError):
+    """What the environment names as the proxy on the way is none."""
+
+
 def open_session(timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
     """Return a session without cookies, decompression, automatic fields and ambient credentials.
 
@@ -67,7 +75,7 @@ def open_session(timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
     `AddressRefused`, or which is `ImproperAnswer`, beside what aiohttp raises itself.
     """
     return aiohttp.ClientSession(
-        connector=_Connector(),
+        connector=Connector(),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=AUTOMATIC_FIELDS,
@@ -88,7 +96,8 @@ def forward_proxy(url: str) -> str | None:
     proxies = getproxies()
     if parts.scheme not in proxies or proxy_bypass(parts.netloc) or _is_refused(parts.hostname):
         return None
-    return proxies[parts.scheme]
+    proxy = proxies[parts.scheme]
+    return proxy if "://" in proxy else f"http://{proxy}"  # as for curl and requests
 
 
 def _is_refused(host: str | None) -> bool:
@@ -132,16 +141,16 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Makes connections that speak `_OneAnswerEach`, to addresses that may be called."""
+class Connector(aiohttp.TCPConnector):
+    """Makes connections that speak `protocol`, to addresses that may be called."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: type[AnswerProtocol] | None = None) -> None:
         super().__init__(limit=0, ttl_dns_cache=DNS_LIFETIME, socket_factory=_socket)
-        protocol: Callable[..., ResponseHandler] = _OneAnswerEach
-        self._factory = functools.partial(protocol, loop=asyncio.get_running_loop())
+        factory: Callable[..., ResponseHandler] = protocol or AnswerProtocol
+        self._factory = functools.partial(factory, loop=asyncio.get_running_loop())
 
 
-class _OneAnswerEach(ResponseHandler):
+class AnswerProtocol(ResponseHandler):
     """aiohttp's side of a connection, which as of 3.14.5 mixes up answers and waits for ever.
 
     What it relies on is semi-public; `tests/faults` fails if it changes.
@@ -174,18 +183,57 @@ def _break(content: aiohttp.StreamReader | None) -> None:
         content.set_exception(aiohttp.ClientPayloadError())
 
 
+class ResumingContext(ssl.SSLContext):
+    """Offers each host the TLS session of the last connection to it (RFC 8446 2.2)."""
+
+    sessions: LRUCache[str, ssl.SSLSession]
+
+    def wrap_bio(  # what asyncio begins every connection with
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        session = session or self.sessions.get(str(server_hostname))
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+    def keep_session(self, connection: ssl.SSLObject) -> None:
+        """Keep the session that the server has handed out on `connection`, if it has."""
+        if connection.session is not None and connection.server_hostname is not None:
+            self.sessions[connection.server_hostname] = connection.session
+
+
+@functools.cache  # reading the certificates takes 10 ms
+def tls_context() -> ResumingContext:
+    """Return what upstreams are verified with: the certificates that the system trusts."""
+    context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sessions = LRUCache(TLS_SESSIONS)
+    context.load_default_certs()
+    context.verify_flags = ssl.create_default_context().verify_flags  # stricter from 3.13 on
+    context.set_alpn_protocols(("http/1.1",))
+    return context
+
+
 async def _only_proper_answers(
     request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Refuse what aiohttp takes against RFC 9112 2.3 and 6.1 and RFC 9110 15."""
     answer = await send(request)
-    coding = [value.strip().lower() for value in answer.headers.getall("Transfer-Encoding", ())]
-    is_proper = (
-        answer.version in (aiohttp.HttpVersion10, aiohttp.HttpVersion11)
-        and (200 <= answer.status <= 599 or answer.status == 101)
-        and (not coding or (coding == ["chunked"] and answer.version == aiohttp.HttpVersion11))
-    )
-    if not is_proper:
+    if not is_proper(answer.version, answer.status, answer.headers):
         answer.close()
         raise ImproperAnswer
     return answer
+
+
+def is_proper(
+    version: aiohttp.HttpVersion | None, status: int, headers: CIMultiDictProxy[str]
+) -> bool:
+    """Tell whether what aiohttp takes is an answer (RFC 9112 2.3, 5.1 and 6.1, RFC 9110 15)."""
+    coding = [value.strip().lower() for value in headers.getall("Transfer-Encoding", ())]
+    return (
+        version in (aiohttp.HttpVersion10, aiohttp.HttpVersion11)
+        and (200 <= status <= 599 or status == 101)
+        and (not coding or (coding == ["chunked"] and version == aiohttp.HttpVersion11))
+        and not any(" " in name or "\t" in name for name in headers)
+    )

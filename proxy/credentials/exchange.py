@@ -11,7 +11,13 @@ import aiohttp
 from yarl import URL
 
 from proxy.clock import Clock
-from proxy.connections import AddressRefused, ImproperAnswer, forward_proxy, open_session
+from proxy.connections import (
+    AddressRefused,
+    ImproperAnswer,
+    ImproperProxy,
+    forward_proxy,
+    open_session,
+)
 from proxy.credentials.identity import masked
 from proxy.credentials.providers import Provider
 from proxy.credentials.token import TokenRequest, TokenResponse, without_query
@@ -117,6 +123,8 @@ def why_unreachable(error: Exception) -> str:
         return "it resolves to an address that sidekey does not call"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection ({os.strerror(error.errno) if error.errno else 'failed'})"
+    if isinstance(error, ImproperProxy):
+        return "the forward proxy that the environment names is no proper URL"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it closed the connection without an answer"
     if isinstance(error, _IMPROPER):

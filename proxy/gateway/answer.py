@@ -5,24 +5,34 @@ from __future__ import annotations
 from typing import Self
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from proxy.config.models import Upstream
 from proxy.errors import CredentialExhausted, UpstreamUnreachable
 from proxy.gateway.cookies import with_local_cookies
 from proxy.gateway.fields import as_utf8, response_fields, sendable, with_protection
+from proxy.gateway.framing import LAST_CHUNK, chunk, joined
 from proxy.gateway.location import with_local_locations
 from proxy.gateway.problems import ERROR_FIELD
 from proxy.gateway.upstream import UpstreamResponse
 from proxy.gateway.websocket import HANDSHAKE, join, wants_websocket
 from proxy.injection import Cookie
 
-ADDED_FIELDS = ("Content-Type", "Date", "Server")  # aiohttp adds these where they are missing
+WITHOUT_CONTENT = (204, 304)  # statuses, whatever their fields say (RFC 9110 6.4.1)
 
 
 class ForwardedResponse(web.StreamResponse):
-    """An answer whose status and reason are the upstream's; its fields are `client_fields`."""
+    """An answer that is written as bytes; its fields are `client_fields` and the framing.
+
+    aiohttp's own way of writing one costs as much as all the rest of a request, and adds fields.
+    """
+
+    def __init__(self, status: int, reason: str, fields: CIMultiDict[str]) -> None:
+        super().__init__(status=status, reason=reason, headers=fields)
+        self._request: web.BaseRequest | None = None  # once the answer has begun
+        self._chunked = False
+        self.head = b""  # as it was sent
 
     @classmethod
     def of(
@@ -32,16 +42,72 @@ class ForwardedResponse(web.StreamResponse):
         reason = answer.reason
         if not sendable(reason):
             raise UpstreamUnreachable("the upstream sent a reason phrase with a control byte in it")
-        headers = client_fields(answer, settings, prefix)
+        fields = client_fields(answer, settings, prefix)
         if rejected:
-            headers[ERROR_FIELD] = CredentialExhausted.slug
-        return cls(status=answer.status, reason=as_utf8(reason), headers=headers)
+            fields[ERROR_FIELD] = CredentialExhausted.slug
+        return cls(answer.status, as_utf8(reason), fields)
 
-    async def _prepare_headers(self) -> None:
-        missing = [name for name in ADDED_FIELDS if name not in self.headers]
-        await super()._prepare_headers()
-        for name in missing:
-            self.headers.popall(name, None)
+    @property
+    def prepared(self) -> bool:
+        """Whether the answer has begun."""
+        return self._request is not None
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection goes on after the answer."""
+        may = self._request is None or bool(self._request.keep_alive)
+        return may and super().keep_alive is not False
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Do nothing: aiohttp asks for it after the handler, when all has been written."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing, for the same reason."""
+
+    def begin(self, request: web.BaseRequest) -> bytes:
+        """Return the head; from now on there is no other answer."""
+        self._request = request
+        is_current = request.version >= HttpVersion11
+        if not _has_content(request.method, self.status):
+            if self.status < 200 or self.status == 204:
+                self.headers.popall("Content-Length", None)
+        elif "Content-Length" not in self.headers:
+            if is_current:
+                self._chunked = True
+                self.headers["Transfer-Encoding"] = "chunked"
+            else:
+                self.force_close()
+        if "Connection" not in self.headers:
+            if is_current and not self.keep_alive:
+                self.headers["Connection"] = "close"
+            elif self.keep_alive and not is_current:
+                self.headers["Connection"] = "keep-alive"
+        version = request.version
+        start = f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"
+        self.head = joined(start.encode(), self.headers.items())
+        return self.head
+
+    def framed(self, data: bytes, *, last: bool = False) -> bytes:
+        """Return a part of the content as it goes on the wire."""
+        if not self._chunked:
+            return data
+        return chunk(data) + LAST_CHUNK if last else chunk(data)
+
+    async def send(self, data: bytes) -> None:
+        """Write bytes, and wait until the client takes more. Raises `ConnectionError`."""
+        request = self._request
+        assert request is not None
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client left")
+        transport.write(data)
+        request.writer.output_size += len(data)
+        if request.protocol.writing_paused:
+            await request.writer.drain()
+
+
+def _has_content(method: str, status: int) -> bool:
+    return method != "HEAD" and status >= 200 and status not in WITHOUT_CONTENT
 
 
 def client_fields(answer: UpstreamResponse, settings: Upstream, prefix: str) -> CIMultiDict[str]:
@@ -70,10 +136,15 @@ async def pass_on(
     answer.check_readable()
     if not request.content.is_eof():
         response.force_close()  # the upstream did not wait for content that may never come
-    await response.prepare(request)
-    async for chunk in answer.chunks():
-        await response.write(chunk)
-    await response.write_eof()
+    begun = response.begin(request)
+    whole = answer.whole()
+    if whole is not None:
+        await response.send(begun + response.framed(whole, last=True))
+        return
+    await response.send(begun)
+    async for data in answer.chunks():
+        await response.send(response.framed(data))
+    await response.send(response.framed(b"", last=True))
 
 
 async def _upgrade(
@@ -82,6 +153,5 @@ async def _upgrade(
     if not wants_websocket(request.headers):
         raise UpstreamUnreachable("the upstream switched protocols without being asked")
     response.force_close()
-    await response.prepare(request)
-    await response.write_eof()
+    await response.send(response.begin(request))
     await join(request, answer, patience)

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from proxy.errors import SidekeyError
 from proxy.gateway.limits import too_large
@@ -84,6 +84,20 @@ class ClientContent:
         if len(self._kept) > shown:
             yield bytes(self._kept[:limit])
 
+    def arrived(self) -> bytes | None:
+        """Return the whole content if the client has sent it already and it can be kept."""
+        if not self.exists:
+            return b""
+        if not self._ended:
+            content = self._request.content
+            if not content.is_eof() or content.total_bytes > REPLAY_LIMIT or content.exception():
+                return None
+            rest = content.read_nowait()
+            self._count(rest)
+            self._keep(rest)
+            self._ended = True
+        return bytes(self._kept) if self.replayable else None
+
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield the content: what was kept of it first, then the rest from the client."""
         async with self._turn:
@@ -133,7 +147,8 @@ class ClientContent:
     async def _invite(self) -> None:
         """Answer `Expect: 100-continue` now: every check has passed, and content is wanted."""
         expected = self._request.headers.get("Expect", "").lower()
-        if expected == "100-continue" and not self._continued:
+        understands = self._request.version >= HttpVersion11  # RFC 9110 10.1.1
+        if understands and expected == "100-continue" and not self._continued:
             self._continued = True
             with suppress(ConnectionError):  # the client has left: reading will tell
                 await self._request.writer.write(CONTINUE)

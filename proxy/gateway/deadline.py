@@ -15,6 +15,7 @@ class Deadline:
 
     def __init__(self, connect: float, read: float) -> None:
         """Begin with both: `connect` seconds for the connection, `read` for the first piece."""
+        self._connect = connect
         self._read = read
         self._timeout = asyncio.timeout(connect + read)
         self._is_met = False
@@ -30,6 +31,11 @@ class Deadline:
     ) -> None:
         self._is_met = True
         await self._timeout.__aexit__(kind, error, trace)
+
+    def begin_anew(self) -> None:
+        """Another connection is to be made, and all is to be sent once more."""
+        now = asyncio.get_running_loop().time()
+        self._reschedule(now + self._connect + self._read)
 
     def run(self) -> None:
         """It is the upstream's turn."""

@@ -137,11 +137,11 @@ async def join(request: web.BaseRequest, answer: UpstreamResponse, patience: flo
     `UpstreamUnreachable` if the upstream's did, or if nothing is left of it.
     """
     connection = answer.connection
-    if connection is None or connection.transport is None or request.transport is None:
+    if connection.transport is None or request.transport is None:
         raise UpstreamUnreachable("the connection was lost during the handshake")
     ours, theirs = request.transport, connection.transport
     from_client, from_upstream = _Tail(), _Tail()
-    for protocol, tail in ((request.protocol, from_client), (connection.protocol, from_upstream)):
+    for protocol, tail in ((request.protocol, from_client), (connection, from_upstream)):
         _collect(protocol, tail)
     client_end, upstream_end = _End(ours, patience), _End(theirs, patience)
     client_end.other, upstream_end.other = upstream_end, client_end

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from fault_proxy import FaultProxy, Faults, fault_proxy
 from hostile_fixtures import Attack
 from hostile_harness import Hostile
-from raw_client import RawAnswer, RawClient
+from raw_client import RawAnswer, RawClient, message
 from raw_upstream import Conversation, Converse, conversing
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -69,6 +69,6 @@ async def answer_of(
         return await hostile.ask(line, *fields)
 
 
-async def send(client: RawClient, hostile: Hostile, line: str = "GET /r/a") -> None:
-    """Send a request without content."""
-    await client.send(f"{line} HTTP/1.1\r\nHost: {hostile.proxy.host}\r\n\r\n".encode())
+async def send(client: RawClient, hostile: Hostile, line: str = "GET /r/a", *fields: str) -> None:
+    """Send a request without content, or its head."""
+    await client.send(message(line, *fields, host=hostile.proxy.host))

@@ -106,6 +106,33 @@ async def test_an_unasked_switch_of_protocols_is_502(attack: Attack) -> None:
     check_problem(await answer_of(saying(switch), attack), 502, "upstream-unreachable")
 
 
+@pytest.mark.case("R11")
+@pytest.mark.parametrize(
+    "fields", [b"", b"Upgrade: websocket\r\n", b"Connection: Upgrade\r\n"], ids=str
+)
+async def test_half_a_switch_of_protocols_is_502(attack: Attack, fields: bytes) -> None:
+    """Its connection would count as free, and carry the next client's answer to this one."""
+    switch = b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\n"
+    handshake = (
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    )
+    async with facing(attack, conversing(saying(switch))) as (hostile, _):
+        check_unreachable(await hostile.ask("GET /r/a", *handshake))
+
+
+@pytest.mark.case("R08")
+@pytest.mark.parametrize(
+    "name", [b"Content-Length", b"Transfer-Encoding", b"Set-Cookie", b"Connection", b"X A"]
+)
+async def test_a_space_in_the_name_of_a_field_is_502(attack: Attack, name: bytes) -> None:
+    """aiohttp takes it for another field, and others for the one without it (RFC 9112 5.1)."""
+    sent = HEAD + name + b" : 2\r\nContent-Length: 2\r\n\r\nok"
+    check_unreachable(await answer_of(saying(sent), attack))
+
+
 @pytest.mark.case("R14")
 @pytest.mark.parametrize("status", ["000", "099", "600", "999", "1000", "20", "-20", "2x0", ""])
 async def test_a_status_that_is_none_is_502(attack: Attack, status: str) -> None:

@@ -7,9 +7,9 @@ import itertools
 
 import pytest
 from fault_proxy import Faults, fault_proxy
-from faulty import QUICK, answer_of, facing, saying
+from faulty import QUICK, answer_of, facing, saying, send
 from hostile_fixtures import Attack
-from raw_client import check_problem, chunked
+from raw_client import check_problem, chunked, raw_client
 from raw_upstream import Conversation, conversing, response
 
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
@@ -63,6 +63,81 @@ async def test_an_answer_that_stops_is_cut(attack: Attack) -> None:
     upstream = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
     answer = await answer_of(upstream, attack, more=QUICK)
     assert (answer.status, answer.ended) == (200, False)
+
+
+@pytest.mark.case("R21")
+async def test_an_answer_that_begins_early_may_wait_for_a_slow_upload(attack: Attack) -> None:
+    """Every pause is shorter than the client may make, and longer than the upstream may."""
+
+    async def converse(peer: Conversation) -> None:
+        head = await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
+        await peer.send(await peer.content(head))
+        await silent(peer)
+
+    async with (
+        facing(attack, conversing(converse), more=QUICK) as (hostile, _),
+        raw_client(hostile.proxy.port) as client,
+    ):
+        await send(client, hostile, "POST /r/a", "Content-Length: 3")
+        await client.head()
+        for byte in (b"a", b"b", b"c"):
+            await asyncio.sleep(0.3)
+            await client.send(byte)
+        assert await client.reader.readexactly(3) == b"abc"
+
+
+@pytest.mark.case("R21")
+async def test_the_time_of_an_upstream_rests_while_the_client_reads_nothing(attack: Attack) -> None:
+    """Not even the end of the client's own content makes it run."""
+    size = 24 * MIB
+
+    async def converse(peer: Conversation) -> None:
+        head = await peer.head()
+        begun = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+        peer.writer.write(begun + b"z" * size)
+        await peer.content(head)
+        await peer.writer.drain()
+        await silent(peer)
+
+    async with (
+        facing(attack, conversing(converse), more=QUICK) as (hostile, _),
+        raw_client(hostile.proxy.port) as client,
+    ):
+        await send(client, hostile, "POST /r/a", "Transfer-Encoding: chunked")
+        await client.head()
+        await asyncio.sleep(0.3)
+        await client.send(chunked(b"abc"))
+        await asyncio.sleep(0.6)
+        assert len(await client.reader.readexactly(size)) == size
+
+
+@pytest.mark.case("R21")
+async def test_a_second_try_has_the_same_time_as_the_first(attack: Attack) -> None:
+    """The first connection breaks while it is the client's turn, when no time runs."""
+    is_half_sent = asyncio.Event()
+
+    async def converse(peer: Conversation) -> None:
+        if not is_half_sent.is_set():
+            await peer.head()
+            await peer.reader.readexactly(2)
+            is_half_sent.set()
+            peer.reset()
+            return
+        await peer.request()
+        await peer.send(EARLY)
+        await silent(peer)
+
+    async with (
+        facing(attack, conversing(converse), more=QUICK) as (hostile, _),
+        raw_client(hostile.proxy.port) as client,
+    ):
+        await send(client, hostile, "PUT /r/a", "Content-Length: 4")
+        await client.send(b"ab")
+        await is_half_sent.wait()
+        await asyncio.sleep(0.05)
+        await client.send(b"cd")
+        check_problem(await client.answer(), 504, "upstream-timeout")
 
 
 @pytest.mark.case("R21")
