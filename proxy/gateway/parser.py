@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import deque
 from typing import Any
 
 from aiohttp import http_exceptions
@@ -11,6 +13,7 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from proxy.errors import ListenError, SidekeyError
+from proxy.gateway.framing import head_of
 from proxy.refusals import BadMessage, TargetTooLong
 
 HEAD_LIMIT = 64 * 1024  # bytes of request line and fields together
@@ -43,15 +46,38 @@ class RequestParser(HttpRequestParser):
     head_size = 0  # bytes of a head that is not complete yet
     content: StreamReader = EMPTY_PAYLOAD  # of the last request
 
+    def __init__(
+        self, protocol: BaseProtocol, loop: asyncio.AbstractEventLoop, **settings: Any
+    ) -> None:
+        super().__init__(protocol, loop, **settings)
+        self._loop = loop
+        self._queued: deque[StreamReader] = deque()  # the contents of requests
+
+    def message_consumed(self) -> None:
+        """Count one request less, when its content has ended.
+
+        aiohttp as of 3.14.5 counts a request from the end of its content on. One that is consumed
+        before is counted for ever, and what is pipelined behind a later one waits for ever.
+        """
+        consumed = super().message_consumed
+
+        def consumed_soon() -> None:
+            self._loop.call_soon(consumed)  # it counts after it has told of the end
+
+        content = self._queued.popleft() if self._queued else EMPTY_PAYLOAD  # of a refused one
+        if content.is_eof():
+            consumed()
+        else:
+            content.on_eof(consumed_soon)
+
     def feed_data(self, data: bytes, *args: Any, **kwargs: Any) -> Parsed:
         """Return the requests whose heads `data` completes; raise `BadHttpMessage`."""
         if not self.content.is_eof():
             return self._parsed(data)
-        if OTHER_PROTOCOL.search(data):
-            raise http_exceptions.BadHttpMessage("another protocol than HTTP")
         room = HEAD_LIMIT - self.head_size
         self.head_size += len(data)
         messages, upgraded, tail = self._parsed(data[:room])
+        _check_protocol(data[:room], len(messages))
         rest = data[room:]
         if not rest:
             return messages, upgraded, tail
@@ -59,15 +85,31 @@ class RequestParser(HttpRequestParser):
             raise HeadTooLong("the head is too long")
         if upgraded:
             return messages, upgraded, tail + rest
+        are_heads = self.content.is_eof()
         more, upgraded, tail = self._parsed(rest)
+        if are_heads:
+            _check_protocol(rest, len(more))
         return [*messages, *more], upgraded, tail
 
     def _parsed(self, data: bytes) -> Parsed:
         messages, upgraded, tail = super().feed_data(data)
-        if messages:
-            self.head_size = 0
-            self.content = messages[-1][1]
+        if not messages:
+            return messages, upgraded, tail
+        self.head_size = 0
+        self.content = messages[-1][1]
+        self._queued.extend(content for _, content in messages)
+        if messages[-1][0].upgrade and not upgraded:
+            # To a protocol that aiohttp does not know: what it has read behind that, it forgets.
+            message, content = messages[-1]
+            messages = [*messages[:-1], (message._replace(should_close=True), content)]
         return messages, upgraded, tail
+
+
+def _check_protocol(data: bytes, messages: int) -> None:
+    """Look at the one head that begins there, or at all of it: content may speak of anything."""
+    head = head_of(data) if messages == 1 else None
+    if OTHER_PROTOCOL.search(data if head is None else head):
+        raise http_exceptions.BadHttpMessage("another protocol than HTTP")
 
 
 def request_parser(protocol: BaseProtocol, **settings: Any) -> RequestParser:

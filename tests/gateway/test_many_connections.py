@@ -192,6 +192,44 @@ async def test_100_pipelined_requests_get_100_answers_in_order(tmp_path: Path) -
     assert [asked.target for asked in upstream.requests] == [f"/{n:02}" for n in range(100)]
 
 
+async def test_pipelined_requests_are_answered_behind_content_that_came_late(
+    tmp_path: Path,
+) -> None:
+    """aiohttp as of 3.14.5 counts that request for ever, and then stops between these two."""
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        for _ in range(3):
+            head = message("POST /r/a", "Content-Length: 3", host=f"127.0.0.1:{proxy.port}")
+            await client.send(head)
+            await asyncio.sleep(0.05)
+            await client.send(b"abc")
+            assert (await client.answer()).status == 200
+            await client.send(request(proxy, "/r/b") + request(proxy, "/r/c"))
+            for _ in range(2):
+                assert (await client.answer()).status == 200
+
+
+async def test_a_switch_to_another_protocol_than_websocket_is_the_last_request(
+    tmp_path: Path,
+) -> None:
+    """aiohttp as of 3.14.5 forgets what it has read behind it: nobody may wait for an answer."""
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        wish = ("Connection: Upgrade", "Upgrade: h2c")
+        head = message("GET /r/a", *wish, host=f"127.0.0.1:{proxy.port}")
+        await client.send(head + request(proxy, "/r/b"))
+        answer = await client.answer()
+        assert (answer.status, answer.field("Connection")) == (200, ["close"])
+        assert await client.reader.read() == b""
+        assert len(upstream.requests) == 1
+
+
 async def test_pipelined_requests_are_not_read_far_ahead(tmp_path: Path) -> None:
     """Heads of 60 kB, behind a request that waits for its answer."""
     asked = asyncio.Event()

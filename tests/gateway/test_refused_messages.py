@@ -245,3 +245,68 @@ async def test_a_request_over_a_limit_gets_no_100(tmp_path: Path, limits: str) -
         await client.send(message("POST /r/a", *fields, host=host(proxy)))
         assert (await client.answer()).status in (413, 429, 503)
         assert upstream.connections == 1
+
+
+async def test_content_may_speak_of_another_protocol(tmp_path: Path) -> None:
+    content = b"DESCRIBE rtsp://camera/1 RTSP/1.0\r\nCSeq: 1\r\n"
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        assert (await ask(proxy, "POST /r/a", content=content)).status == 200
+        assert upstream.last.content == content
+
+
+async def test_a_client_of_http_1_0_gets_no_interim_answer(tmp_path: Path) -> None:
+    """It would take it for its answer (RFC 9110 10.1.1)."""
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        wish = ("Content-Length: 3", "Expect: 100-continue")
+        head = message("POST /r/a", *wish, host=host(proxy)).replace(b"HTTP/1.1", b"HTTP/1.0")
+        await client.send(head)
+        await asyncio.sleep(0.05)
+        await client.send(b"abc")
+        assert (await client.answer()).status == 200
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+@pytest.mark.parametrize("trailer", ["X-Trailer: a", "X-Trailer: " + "0" * 90])
+async def test_a_request_with_trailers_is_the_last_one(
+    tmp_path: Path, trailer: str, pieces: int
+) -> None:
+    """aiohttp as of 3.14.5 takes the last trailer for the first field of the next request."""
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        head = message("POST /r/a", "Transfer-Encoding: chunked", host=host(proxy))
+        whole = head + f"1\r\na\r\n0\r\n{trailer}\r\n\r\n".encode()
+        if pieces == 1:
+            await client.send(whole + message("GET /r/b", host=host(proxy)))
+        else:
+            size = -(-len(whole) // pieces)
+            for start in range(0, len(whole), size):
+                await client.send(whole[start : start + size])
+                await asyncio.sleep(0.05)
+        assert (await client.answer()).status == 200
+        assert await client.reader.read() == b""
+        assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 7])
+async def test_a_connection_goes_on_behind_chunks(tmp_path: Path, pieces: int) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin)) as proxy,
+        raw_client(proxy.port) as client,
+    ):
+        for content in (b"", b"1\r\na\r\n", b"5\r\n\r\n0\r\n\r\n" * 20):
+            head = message("POST /r/a", "Transfer-Encoding: chunked", host=host(proxy))
+            whole = head + content + b"000;a=b\r\n\r\n"
+            size = -(-len(whole) // pieces)
+            for start in range(0, len(whole), size):
+                await client.send(whole[start : start + size])
+                await asyncio.sleep(0.01)
+            assert (await client.answer()).status == 200
+        assert len(upstream.requests) == 3
