@@ -22,8 +22,10 @@ from proxy.credentials.stores.file import FileStore, default_folder
 from proxy.credentials.stores.memory import MemoryStore
 from proxy.errors import ConfigError, StoreError
 from proxy.events import ClockJumped, Listening, Observer, Stopped, TokenFailed, nobody
+from proxy.gateway.accepted import Accepted
 from proxy.gateway.capacity import Capacity
 from proxy.gateway.clients import Clients
+from proxy.gateway.fast_lane import unsupported
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.gateway import Gateway
 from proxy.listeners import Bound, addresses_of, bound, listen
@@ -124,8 +126,11 @@ async def running(
     observe: Observer,
     redaction: Redaction,
     sockets: Sequence[Bound] | None = None,
+    is_fast: bool = True,
 ) -> AsyncIterator[Running]:
     """Serve `sockets`, or those that the settings name, until the block ends.
+
+    Without `is_fast`, every request takes the ordinary lane.
 
     Raises `ListenError` if a port or socket cannot be had.
     """
@@ -138,8 +143,13 @@ async def running(
         clients = Clients(settings.clients)
         resources = Resources(store, exchange, observe, redaction)
         source = partial(build_source, resources=resources)
+        accepted = Accepted()
         forwarding = partial(
-            Forwarding, clients=clients, timeouts=settings.listen.timeouts, observe=observe
+            Forwarding,
+            clients=clients,
+            timeouts=settings.listen.timeouts,
+            observe=observe,
+            accepted=accepted,
         )
         upstreams = Upstreams(source, forwarding, observe)
         stack.push_async_callback(upstreams.close)
@@ -148,9 +158,17 @@ async def running(
             await store.tidy()
         await asyncio.gather(*(_look_at(one, observe) for one in upstreams.sources.values()))
         pages = own_pages(upstreams.sources, clients.refusal)
-        gateway = Gateway(upstreams.forwardings, pages, clients, observe, redaction)
+        gateway = Gateway(upstreams.forwardings, pages, clients, observe, redaction, accepted)
         capacity = Capacity(settings.listen.max_connections, observe)
-        urls = await listen(sockets, settings, gateway, clients, capacity, stack)
+        urls = await listen(
+            sockets,
+            settings,
+            gateway,
+            clients,
+            capacity,
+            stack,
+            is_fast=is_fast and unsupported() is None,
+        )
         tending = asyncio.create_task(_tend(upstreams.all_sources, observe), name="tend the tokens")
         stack.push_async_callback(_cancelled, tending)
         addresses = addresses_of(sockets)
@@ -160,6 +178,7 @@ async def running(
             check_fixed(settings, wanted)
             know_all(redaction, wanted)
             clients.change(wanted.clients)
+            accepted.forget()
             return upstreams.change(wanted.upstreams)
 
         base_urls = {name: upstream.base_url for name, upstream in settings.upstreams.items()}

@@ -55,8 +55,13 @@ async def listen(
     clients: Clients,
     capacity: Capacity,
     stack: AsyncExitStack,
+    *,
+    is_fast: bool,
 ) -> dict[str, str]:
-    """Serve the sockets, and return by upstream the URL where clients point their base URL."""
+    """Serve the sockets, and return by upstream the URL where clients point their base URL.
+
+    Only if `is_fast`, plain requests may take the fast lane.
+    """
     listen = settings.listen
     urls = {}
     runners: list[web.ServerRunner] = []
@@ -68,6 +73,7 @@ async def listen(
             handler_cancellation=True,  # a client that leaves ends the work at the upstream
             timeouts=listen.timeouts,
             capacity=capacity,
+            lane=gateway.fast_lane(guard) if is_fast else None,
         )
         runners.append(await _serve(sock, server))
         if upstream_name is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from proxy.credentials.source import Source
 from proxy.credentials.stores.base import Store
 from proxy.events import Event, Observer
 
+IS_FAST = os.environ.get("SIDEKEY_LANE") != "ordinary"  # so that every test can run in both lanes
 BEGINNING = "listen: {port: 0}\nstore: {type: memory}\n"
 
 
@@ -65,6 +67,7 @@ async def sidekey(
     store: Store | None = None,
     observe: Observer | None = None,
     redaction: Redaction | None = None,
+    is_fast: bool = IS_FAST,
 ) -> AsyncIterator[Sidekey]:
     """Serve `upstreams`, the YAML text below that key, on a free port, with tokens in memory.
 
@@ -85,7 +88,11 @@ async def sidekey(
     kept = store if store is not None else open_store(settings.store, environ or {})
     try:
         async with running(
-            settings, store=kept, observe=observe_all, redaction=redaction or Redaction()
+            settings,
+            store=kept,
+            observe=observe_all,
+            redaction=redaction or Redaction(),
+            is_fast=is_fast,
         ) as proxy:
             yield Sidekey(proxy, events)
     finally:

@@ -27,6 +27,7 @@ from proxy.events import ConfigRefused, Event, Listening, Observer, Stopped
 from proxy.hardening import allow_many_connections, take_from_environment
 from proxy.listeners import Bound, addresses_of, bound
 from proxy.observe import logs
+from proxy.observe.request_log import RequestLog
 from proxy.reload import Reload, check_fixed
 from proxy.workers import ALONE, Crew, Worker, heed_signals, hold_signals, share
 
@@ -39,6 +40,9 @@ def command(
     ] = None,
     unix_socket: Annotated[Path | None, typer.Option(help="Listen on this socket.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Serve with so many processes.")] = 1,
+    no_fast_lane: Annotated[
+        bool, typer.Option("--no-fast-lane", help="Serve plain requests like all others.")
+    ] = False,
 ) -> None:
     """Serve every upstream at http://127.0.0.1:8080/NAME/.
 
@@ -54,18 +58,20 @@ def command(
     _take_variables(loaded)
     allow_many_connections()
     redaction = Redaction()
-    logs.configure(redaction=redaction, level=logs.level_of(environ))
-    serving = _Serving(loaded, environ, overrides, files, redaction, workers)
-    observe = logs.log_observer(banner=serving.terminal)
+    requests = logs.configure(redaction=redaction, level=logs.level_of(environ))
+    serving = _Serving(loaded, environ, overrides, files, redaction, workers, not no_fast_lane)
+    observe = logs.log_observer(requests, banner=serving.terminal)
     serving.prepare()
     with bound(loaded.settings) as sockets:
         if workers == 1:
             asyncio.run(serving.run(sockets, observe))
         else:
-            raise typer.Exit(_with_workers(serving, sockets, observe))
+            raise typer.Exit(_with_workers(serving, sockets, observe, requests))
 
 
-def _with_workers(serving: _Serving, sockets: Sequence[Bound], observe: Observer) -> int:
+def _with_workers(
+    serving: _Serving, sockets: Sequence[Bound], observe: Observer, requests: RequestLog | None
+) -> int:
     quiet = _but_for(Listening, Stopped, observe=observe)
 
     def work(worker: Worker) -> int:
@@ -73,6 +79,9 @@ def _with_workers(serving: _Serving, sockets: Sequence[Bound], observe: Observer
             asyncio.run(serving.run(sockets, quiet, worker))
         except SidekeyError as error:
             return report(error)
+        finally:
+            if requests is not None:
+                requests.flush()  # a worker ends without a word, which would make them go first
         return 0
 
     hold_signals()
@@ -120,6 +129,7 @@ class _Serving:
     files: Versions
     redaction: Redaction
     workers: int
+    is_fast: bool
     terminal: bool = sys.stderr.isatty()
 
     def prepare(self) -> None:
@@ -163,6 +173,7 @@ class _Serving:
                 observe=observe,
                 redaction=self.redaction,
                 sockets=sockets,
+                is_fast=self.is_fast,
             ) as proxy,
         ):
             yield proxy

@@ -116,6 +116,13 @@ class Source:
         self._used = True
         return entry.token
 
+    def at_hand(self) -> Token | None:
+        """Return the token if nothing is to be done about it: no waiting, and no renewal."""
+        if self._entry is None or self._clock.elapsed() >= self._lifetime.deadlines.soft:
+            return None
+        self._used = True
+        return self._entry.token
+
     def reject(self, rejected: Token) -> None:
         """Take note that the upstream rejected a token; a late word about an older one is nothing.
 

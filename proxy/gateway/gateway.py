@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Container, Mapping
 
 from aiohttp import web
@@ -11,11 +10,15 @@ from aiohttp import web
 from proxy.credentials.redaction import Redaction
 from proxy.errors import SidekeyError
 from proxy.events import Observer, RequestAborted, RequestRefused
+from proxy.gateway.accepted import Accepted
 from proxy.gateway.clients import Clients
 from proxy.gateway.cross_origin import let_read, permission
+from proxy.gateway.fast_lane import FastLane
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.guard import OWN_HOST_SUFFIX, Caller, Guard, Listener
 from proxy.gateway.problems import problem
+from proxy.gateway.request_id import new_request_id
+from proxy.gateway.server import connection_of
 from proxy.gateway.target import Target, split_prefix
 from proxy.observe.pages import Page
 from proxy.refusals import (
@@ -43,17 +46,23 @@ class Gateway:
         clients: Clients,
         observe: Observer,
         redaction: Redaction,
+        accepted: Accepted,
     ) -> None:
         self._forwardings = forwardings
         self._pages = pages
         self._clients = clients
         self._observe = observe
         self._redaction = redaction
+        self._accepted = accepted
 
     @property
     def served(self) -> Container[str]:
         """The names of the upstreams, as they are at any time."""
         return self._forwardings.keys()
+
+    def fast_lane(self, guard: Guard) -> FastLane:
+        """Return the fast lane for the requests that `guard` lets in."""
+        return FastLane(self, guard.listener, self._accepted)
 
     def behind(self, guard: Guard) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         """Return what answers the requests that `guard` lets in."""
@@ -64,11 +73,12 @@ class Gateway:
         return answer
 
     async def _answer(self, request: web.BaseRequest, guard: Guard) -> web.StreamResponse:
-        request_id = secrets.token_hex(8)
+        request_id = new_request_id()
         name: str | None = None
         caller: Caller | None = None
         try:
             caller = guard.check(request)
+            self._let_in(request, guard.listener, caller)
             if caller.preflight:
                 return permission(request)
             own = self._own_page(caller.target)
@@ -76,8 +86,10 @@ class Gateway:
                 _check_reading(request.method)
                 return await own(self._is_known(caller, request))
             _check_navigation(caller)
-            name, rest = self._route(guard.listener, caller.host, caller.target)
-            forwarding = self._forwarding(name, caller)
+            name, rest = self.route(guard.listener, caller.host, caller.target)
+            begun = connection_of(request).begun
+            # What has been sent stays where it is, whoever has got the name meanwhile.
+            forwarding = begun.forwarding if begun is not None else self._forwarding(name, caller)
             return await forwarding.forward(request, rest, request_id, caller)
         except SidekeyError as error:
             answer = self._refuse(request, error, name, request_id)
@@ -90,17 +102,29 @@ class Gateway:
             self._observe(RequestAborted(request_id, name or "", request.method, path, why))
             raise
 
+    def _let_in(self, request: web.BaseRequest, listener: Listener, caller: Caller) -> None:
+        """Note that the head is no reason to refuse anything, for the fast lane."""
+        connection = connection_of(request)
+        connection.trusted = True
+        if connection.block is not None and not caller.navigating and caller.origin is None:
+            self._accepted.host(listener, connection.block, caller.host)
+
+    def is_own(self, target: Target) -> bool:
+        """Tell whether a target is one of our own pages, on every listener and host."""
+        return split_prefix(target)[0] == OWN_PREFIX
+
     def _own_page(self, target: Target) -> Page | None:
-        prefix, rest = split_prefix(target)
-        if prefix != OWN_PREFIX:
+        if not self.is_own(target):
             return None
+        _, rest = split_prefix(target)
         page = self._pages.get(rest.path)
         if page is None:
             known = ", ".join(f"/{OWN_PREFIX}{name}" for name in self._pages)
             raise UnknownUpstream(f"sidekey has no page {target.path}", fix=f"call one of {known}")
         return page
 
-    def _route(self, listener: Listener, host: str, target: Target) -> tuple[str, Target]:
+    def route(self, listener: Listener, host: str, target: Target) -> tuple[str, Target]:
+        """Return the upstream's name and the rest of the target, wherever the name stands."""
         if listener.upstream is not None:
             return listener.upstream, target
         if host.endswith(OWN_HOST_SUFFIX):
@@ -111,6 +135,10 @@ class Gateway:
         """Tell whether a caller of our own pages may call: there a key is a Bearer token."""
         shown = request.headers.getall("Authorization", [])
         return caller.known or self._clients.has_key(shown)
+
+    def forwarding(self, name: str) -> Forwarding | None:
+        """Return what forwards to the upstream of that name, if there is one."""
+        return self._forwardings.get(name)
 
     def _forwarding(self, name: str, caller: Caller) -> Forwarding:
         if name not in self._forwardings:

@@ -42,9 +42,9 @@ _HOST = re.compile(r"(?P<name>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0
 _UCRED = struct.Struct("3i")  # pid, uid, gid (Linux, unix(7))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Listener:
-    """One place where requests arrive.
+    """One place where requests arrive; there is no other one that is equal.
 
     `port` is `None` for a unix socket. `upstream` is set where the listener serves only that one.
     `names` are the hosts that it answers to, in lower case, some with a port of their own; beside

@@ -12,21 +12,30 @@ class Usage:
 
     def __init__(self) -> None:
         self._users = 0
-        self._over = asyncio.Event()
-        self._over.set()
+        self._over: asyncio.Event | None = None  # somebody waits
+
+    def begin(self) -> None:
+        """Count one user more."""
+        self._users += 1
+
+    def end(self) -> None:
+        """Count one user less."""
+        self._users -= 1
+        if not self._users and self._over is not None:
+            self._over.set()
 
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Count one user while the block runs."""
-        self._users += 1
-        self._over.clear()
+        self.begin()
         try:
             yield
         finally:
-            self._users -= 1
-            if not self._users:
-                self._over.set()
+            self.end()
 
     async def over(self) -> None:
         """Wait until there is no user."""
-        await self._over.wait()
+        while self._users:
+            if self._over is None or self._over.is_set():
+                self._over = asyncio.Event()
+            await self._over.wait()

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 from command_line import PATIENCE, Home, free_port
+from raw_upstream import answering
 
 from proxy.sandbox.jquants_v2 import JQuantsV2
 from proxy.sandbox.serving import serve
@@ -152,14 +153,19 @@ async def test_the_curl_line_for_a_unix_socket_works_too(home: Home) -> None:
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-async def test_a_request_under_way_is_finished_before_the_proxy_stops(
-    home: Home, by: signal.Signals
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_request_under_way_is_finished_and_logged_before_the_proxy_stops(
+    home: Home, by: signal.Signals, workers: str
 ) -> None:
     sandbox = JQuantsV2()
     sandbox.faults.delay = timedelta(seconds=0.5)
     async with serve(sandbox.application()) as origin:
         home.configure(KEY.format(origin=origin))
-        async with home.serving() as proxy, asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        async with (
+            home.serving("--workers", workers) as proxy,
+            asyncio.timeout(PATIENCE),
+            asyncio.TaskGroup() as group,
+        ):
             url = f"{await proxy.address()}/jquants/equities/master?code=86970"
             asking = group.create_task(home.shell(f"curl -s '{url}'"))
             while not sandbox.requests:  # noqa: ASYNC110  the sandbox has no Event
@@ -167,6 +173,26 @@ async def test_a_request_under_way_is_finished_before_the_proxy_stops(
             ended = await proxy.stopped(by)
     assert ended.code == 0
     assert json.loads(asking.result().out)["data"][0]["Code"] == "86970"
+    assert ended.err.count('"event": "request.forwarded"') == 1
+
+
+@pytest.mark.parametrize("options", [(), ("--no-fast-lane",)])
+async def test_requests_over_one_connection_are_answered_and_logged_in_either_lane(
+    home: Home, options: tuple[str, ...]
+) -> None:
+    async with answering() as upstream:
+        provider = "{type: api_key, keys: made-up}"
+        home.configure(
+            f"upstreams: {{r: {{base_url: '{upstream.origin}', provider: {provider}}}}}\n"
+        )
+        async with home.serving(*options) as proxy:
+            address = await proxy.address()
+            urls = " ".join(f"{address}/r/{number}" for number in range(5))
+            assert (await home.shell(f"curl -s {urls}")).out == "ok" * 5
+            ended = await proxy.stopped()
+    lines = [json.loads(line) for line in ended.err.splitlines() if line[0] == "{"]
+    paths = [line["path"] for line in lines if line["event"] == "request.forwarded"]
+    assert paths == [f"/r/{number}" for number in range(5)]
 
 
 async def test_a_configuration_error_stops_the_start(home: Home) -> None:

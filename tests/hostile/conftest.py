@@ -2,9 +2,11 @@
 
 from config_fixtures import issues, load_text, password, wrong_password
 from hostile_fixtures import attack, hostile, transport
+from lane_fixtures import count
 
 __all__ = [
     "attack",
+    "count",
     "hostile",
     "issues",
     "load_text",

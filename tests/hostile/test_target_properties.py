@@ -12,7 +12,6 @@ import pytest
 from hostile_fixtures import ON_TCP, Attack
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.clock import Clock, utc_now
@@ -26,7 +25,7 @@ from proxy.events import nobody
 from proxy.gateway.access import Access
 from proxy.gateway.target import check_path, parse, split_prefix
 from proxy.gateway.upstream import UpstreamConnections
-from proxy.injection import OutgoingRequest
+from proxy.notation import origin_of
 from proxy.refusals import BadTarget, NotAllowed
 
 BASES = ["http://up.example", "https://up.example:8443/base/v1", "http://127.0.0.1:81/b%20c"]
@@ -66,15 +65,9 @@ def sent(base_url: str, raw: str, encoded_slashes: Literal["refuse", "pass"]) ->
     except BadTarget:
         return None
     connections = UPSTREAMS[base_url]
-    return connections._url(
-        OutgoingRequest(
-            method="GET",
-            base=connections.base_path,
-            path=rest.path,
-            query=rest.query,
-            headers=CIMultiDict(),
-        )
-    )
+    line = connections.start_line("GET", connections.base_path + rest.path, rest.query)
+    _, target, _ = line.decode().split(" ")
+    return URL(f"{origin_of(base_url)}{target}", encoded=True)
 
 
 @pytest.mark.case("P18")
