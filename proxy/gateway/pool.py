@@ -146,8 +146,8 @@ class UpstreamConnection(AnswerProtocol):
         """
         if self.transport is None or self.transport.get_write_buffer_size():
             return False
-        if self._parser is None:  # nothing has been read but by a taker, who knows where it ends
-            return True
+        if not self.first or self._parser is None:
+            return True  # all was read by a taker, who knows where it ends
         try:
             messages, _, _ = self._parser.feed_data(PROBE)
         except HttpProcessingError:
@@ -222,7 +222,6 @@ class Pool:
 
     def keep(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over; close it if it cannot be used again."""
-        connection.first = b""
         if not connection.is_known and connection.transport is not None:
             connection.is_known = True  # its session too: to ask for that costs 200 us
             tls = connection.transport.get_extra_info("ssl_object")
@@ -235,6 +234,7 @@ class Pool:
             connection.cut()
             return
         connection.is_idle = True
+        connection.first = b""
         self._idle.append((connection, time.monotonic()))
         if self._sweeper is None:
             self._sweep()

@@ -37,7 +37,8 @@ class ClientConnection(web.RequestHandler):
     """A client's connection. aiohttp's own words would quote the message, and be no JSON.
 
     aiohttp has one time for idle connections and for heads, so both are counted here. `block` is
-    the head of the request under way without its first line, if it came in one piece. A connection
+    the head of the request under way without its first line, if it came in one piece and there is a
+    fast lane that wants to know it. A connection
     is `trusted` once the guard has let a request in: who its peer is does not change. `begun` is
     what the fast lane has begun of the request under way, and nobody goes on with yet.
     """
@@ -151,7 +152,7 @@ class ClientConnection(web.RequestHandler):
             self._fast.hand_over()
         super().close()
 
-    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  aiohttp's
         """Let what is under way end in time; what has been handed over begins first."""
         for _ in range(TURNS):
             await asyncio.sleep(0)
@@ -249,7 +250,7 @@ class ClientConnection(web.RequestHandler):
         self._note_phase()
         if data:
             head = self._boundaries.read(data, list(self._messages)[queued:])
-            is_alone = begins and len(self._messages) == 1
+            is_alone = begins and len(self._messages) == 1 and self._lane is not None
             self.block = head[head.find(b"\r\n") :] if head is not None and is_alone else None
         if len(self._messages) == queued:
             return

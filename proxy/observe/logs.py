@@ -36,7 +36,7 @@ from proxy.observe.request_log import PATH_LIMIT, RequestLog
 
 # structlog takes rich along where it is installed, and typer brings it: 5 MB for what no line uses.
 sys.modules.setdefault("rich", cast("ModuleType", None))
-import structlog  # noqa: E402
+import structlog  # noqa: E402  behind that
 
 if sys.modules["rich"] is None:
     del sys.modules["rich"]

@@ -202,51 +202,21 @@ async def test_a_reload_breaks_no_request_that_changes_its_lane(
         assert olds.count("/slow") == 1
 
 
-async def test_a_stop_lets_a_request_end_that_waits_for_its_answer(tmp_path: Path) -> None:
-    async with conversing(talking(b"{}", [])) as upstream:
-        proxying = sidekey(tmp_path, keyed(upstream.origin), is_fast=True)
-        proxy = await proxying.__aenter__()
-        async with raw_client(proxy.place) as client:
-            await warm(client, proxy)
-            await client.send(request(proxy, "GET /r/slow"))
-            await asyncio.sleep(0.1)
-            stopping = asyncio.create_task(proxying.__aexit__(None, None, None))
-            answer = await client.answer()
-            await stopping
-        assert (answer.status, answer.ended) == (200, True)
-
-
 @pytest.mark.parametrize("is_fast", [False, True])
-async def test_a_request_under_way_has_5_seconds_at_a_stop(tmp_path: Path, is_fast: bool) -> None:
-    async def converse(peer: Conversation) -> None:
-        while True:
-            asked = await peer.request()
-            await asyncio.sleep(3.3 if asked.target == "/slow" else 0)
-            await peer.send(GOOD)
-
-    async with conversing(converse) as upstream:
-        proxying = sidekey(tmp_path, keyed(upstream.origin), is_fast=is_fast)
-        proxy = await proxying.__aenter__()
-        async with raw_client(proxy.place) as client:
-            await warm(client, proxy)
-            await client.send(request(proxy, "GET /r/slow"))
-            await asyncio.sleep(0.1)
-            stopping = asyncio.create_task(proxying.__aexit__(None, None, None))
-            answer = await client.answer()
-            await stopping
-            assert answer.status == 200
-
-
-@pytest.mark.parametrize("is_fast", [False, True])
-async def test_an_answer_under_way_has_5_seconds_at_a_stop(tmp_path: Path, is_fast: bool) -> None:
+@pytest.mark.parametrize("seconds", [0.6, 3.3])
+@pytest.mark.parametrize("before", [0, 200_000])
+async def test_an_answer_under_way_has_5_seconds_at_a_stop(
+    tmp_path: Path, before: int, seconds: float, is_fast: bool
+) -> None:
+    """`before`: bytes of it that have come when the proxy is told to stop."""
     whole = response("200 OK", b"z" * 300_000, JSON)
 
     async def converse(peer: Conversation) -> None:
         while True:
             asked = await peer.request()
-            await peer.send(whole[:200_000])
-            await asyncio.sleep(3.3 if asked.target == "/slow" else 0)
-            await peer.send(whole[200_000:])
+            await peer.send(whole[:before])
+            await asyncio.sleep(seconds if asked.target == "/slow" else 0)
+            await peer.send(whole[before:])
 
     async with conversing(converse) as upstream:
         proxying = sidekey(tmp_path, keyed(upstream.origin), is_fast=is_fast)
@@ -258,7 +228,7 @@ async def test_an_answer_under_way_has_5_seconds_at_a_stop(tmp_path: Path, is_fa
             stopping = asyncio.create_task(proxying.__aexit__(None, None, None))
             answer = await client.answer()
             await stopping
-            assert (len(answer.content), answer.ended) == (300_000, True)
+        assert (answer.status, len(answer.content), answer.ended) == (200, 300_000, True)
 
 
 @pytest.mark.parametrize("is_fast", [True, False])
