@@ -21,6 +21,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from cachetools import LRUCache
 from multidict import CIMultiDictProxy
+from yarl import URL
 
 AUTOMATIC_FIELDS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 FIELD_LIMIT = 64 * 1024  # bytes of one field of an answer; real ones carry tokens of 16 kB
@@ -98,6 +99,19 @@ def forward_proxy(url: str) -> str | None:
         return None
     proxy = proxies[parts.scheme]
     return proxy if "://" in proxy else f"http://{proxy}"  # as for curl and requests
+
+
+def proxy_url(proxy: str | None) -> URL | None:
+    """Return a forward proxy as aiohttp wants it; raise `ImproperProxy` for what is none."""
+    if proxy is None:
+        return None
+    try:
+        url = URL(proxy)
+        if url.host and url.port:
+            return url
+    except ValueError:
+        pass
+    raise ImproperProxy
 
 
 def _is_refused(host: str | None) -> bool:

@@ -17,6 +17,7 @@ from proxy.connections import (
     ImproperProxy,
     forward_proxy,
     open_session,
+    proxy_url,
 )
 from proxy.credentials.identity import masked
 from proxy.credentials.providers import Provider
@@ -80,7 +81,7 @@ class Exchange:
                 headers=dict(request.headers),
                 data=request.content or None,
                 allow_redirects=False,
-                proxy=forward_proxy(request.url),
+                proxy=proxy_url(forward_proxy(request.url)),
             ) as response:
                 content = await _read(response, where)
                 headers = {name.title(): value for name, value in response.headers.items()}

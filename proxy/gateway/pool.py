@@ -18,8 +18,8 @@ from proxy.connections import (
     AnswerProtocol,
     Connector,
     ImproperAnswer,
-    ImproperProxy,
     is_proper,
+    proxy_url,
     tls_context,
 )
 
@@ -216,7 +216,7 @@ class Pool:
             "GET",
             self._origin,
             loop=asyncio.get_running_loop(),
-            proxy=None if self._proxy is None else _address_of(self._proxy),
+            proxy=proxy_url(self._proxy),
             ssl=tls_context() if self._origin.scheme == "https" else True,
         )
 
@@ -263,14 +263,3 @@ class Pool:
             self._idle.popleft()[0].end()
         if self._idle:
             self._sweeper = asyncio.get_running_loop().call_later(IDLE_LIMIT / 3, self._sweep)
-
-
-def _address_of(proxy: str) -> URL:
-    """Return the URL of a forward proxy; raise `ImproperProxy` for what is none."""
-    try:
-        url = URL(proxy)
-        if url.host and url.port:
-            return url
-    except ValueError:
-        pass
-    raise ImproperProxy

@@ -93,6 +93,26 @@ async def test_what_is_no_proxy_is_told_with_the_first_request(
     assert "forward proxy" in answer.json()["detail"]
 
 
+async def test_what_is_no_proxy_is_told_of_a_token_endpoint_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It used to be said that the endpoint's host is no proper name."""
+    monkeypatch.setenv("http_proxy", "http://[::1")
+    text = """
+r:
+  base_url: http://api.example
+  provider:
+    type: oauth2_client_credentials
+    token_url: http://token.example/token
+    client_id: me
+    client_secret: canary-client-secret
+"""
+    async with sidekey(tmp_path, text) as proxy:
+        answer = await ask(proxy, "GET /r/a")
+    assert answer.field("Sidekey-Error") == ["token-endpoint-unreachable"]
+    assert "forward proxy" in answer.json()["detail"]
+
+
 async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65536):
         writer.write(data)
