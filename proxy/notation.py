@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import timedelta
 from typing import Annotated
@@ -27,9 +28,14 @@ _RATE = re.compile(r"(\d+)/(s|m|h)")
 
 
 class Frozen(BaseModel):
-    """A frozen model that refuses unknown keys and never shows its input in an error."""
+    """A frozen model that refuses unknown keys and never shows its input in an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    The text below a field describes it, in the JSON Schema and in the reference.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
 
 def parse_duration(value: object) -> object:
@@ -49,12 +55,26 @@ def parse_duration(value: object) -> object:
     return timedelta(seconds=seconds)
 
 
+def duration_text(span: timedelta) -> str:
+    """Return a duration in the largest unit that divides it: `90m`, `7d`."""
+    for unit, seconds in reversed(UNITS.items()):
+        if not span % timedelta(seconds=seconds):
+            return f"{span // timedelta(seconds=seconds)}{unit}"
+    return f"{span / timedelta(milliseconds=1)}ms"
+
+
 def parse_size(value: object) -> object:
     """Turn `64KiB`, `10MB` or a bare number of bytes into bytes; raise `ValueError` otherwise."""
     found = _SIZE.fullmatch(str(value).strip())
     if isinstance(value, bool) or found is None or found[2] not in SIZES:
         raise ValueError("expected a size such as 64KiB, 10MB or 65536")
     return int(found[1]) * SIZES[found[2]]
+
+
+def size_text(size: int) -> str:
+    """Return a size in the largest unit that divides it: `64KiB`, `10MB`, `1500`."""
+    unit = max((unit for unit in SIZES if not size % SIZES[unit]), key=SIZES.__getitem__)
+    return f"{size // SIZES[unit]}{unit}"
 
 
 def parse_rate(value: object) -> object:
@@ -65,6 +85,15 @@ def parse_rate(value: object) -> object:
     if found is None or int(found[1]) == 0:
         raise ValueError("expected a rate such as 10/s, 120/m or 1000/h")
     return int(found[1]) / UNITS[found[2]]
+
+
+def rate_text(rate: float) -> str:
+    """Return requests a second as a whole number of them in the shortest time: `2/s`, `10/m`."""
+    for unit in ("s", "m"):
+        count = rate * UNITS[unit]
+        if count > 0.5 and math.isclose(count, round(count)):
+            return f"{round(count)}/{unit}"
+    return f"{round(rate * UNITS['h'])}/h"
 
 
 def check_url(value: str) -> str:

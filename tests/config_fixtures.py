@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -85,3 +86,12 @@ def wrong_password(issues: Issues) -> Callable[..., str]:
         return said
 
     return _wrong
+
+
+def effective(loaded: Loaded) -> dict[str, tuple[object, dict[str, object]]]:
+    """Return value and origin of each setting by path, as they come out of JSON."""
+    members = json.loads(json.dumps(loaded.effective.members(), allow_nan=False))
+    assert members["path"] == str(loaded.path)
+    found = {entry["path"]: (entry["value"], entry["origin"]) for entry in members["settings"]}
+    assert len(found) == len(members["settings"])
+    return found

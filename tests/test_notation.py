@@ -11,9 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from proxy.notation import BaseUrl, Duration, Frozen, Status, Url, check_url, origin_of
+from proxy.notation import (
+    BaseUrl,
+    Duration,
+    Frozen,
+    Rate,
+    Size,
+    Status,
+    Url,
+    check_url,
+    duration_text,
+    origin_of,
+    rate_text,
+    size_text,
+)
 
 DURATION = TypeAdapter(Duration)
+SIZE = TypeAdapter(Size)
+RATE = TypeAdapter(Rate)
 URL = TypeAdapter(Url)
 BASE_URL = TypeAdapter(BaseUrl)
 
@@ -34,6 +49,48 @@ BASE_URL = TypeAdapter(BaseUrl)
 )
 def test_a_duration_is_a_number_and_a_unit(text: Any, duration: timedelta) -> None:
     assert DURATION.validate_python(text) == duration
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("24h", "1d"), ("1h30m", "90m"), ("90s", "90s"), ("1.5s", "1500ms"), ("0.5ms", "0.5ms")],
+)
+def test_a_duration_is_told_in_the_largest_unit_that_divides_it(written: str, told: str) -> None:
+    assert duration_text(DURATION.validate_python(written)) == told
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("64KiB", "64KiB"), ("65536", "64KiB"), ("10MB", "10MB"), ("1000B", "1kB"), ("1", "1")],
+)
+def test_a_size_is_told_in_the_largest_unit_that_divides_it(written: str, told: str) -> None:
+    assert size_text(SIZE.validate_python(written)) == told
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("10/s", "10/s"), ("120/m", "2/s"), ("10/m", "10/m"), ("7200/h", "2/s"), ("7/h", "7/h")],
+)
+def test_a_rate_is_told_in_the_shortest_time_that_has_a_whole_number(
+    written: str, told: str
+) -> None:
+    assert rate_text(RATE.validate_python(written)) == told
+
+
+@given(st.timedeltas(timedelta(microseconds=1), timedelta(days=36500)))
+def test_a_duration_that_is_told_can_be_written(span: timedelta) -> None:
+    assert DURATION.validate_python(duration_text(span)) == span
+
+
+@given(st.integers(1, 10**15))
+def test_a_size_that_is_told_can_be_written(size: int) -> None:
+    assert SIZE.validate_python(size_text(size)) == size
+
+
+@given(st.integers(1, 10**6), st.sampled_from("smh"))
+def test_a_rate_that_is_told_can_be_written(count: int, unit: str) -> None:
+    rate = RATE.validate_python(f"{count}/{unit}")
+    assert RATE.validate_python(rate_text(rate)) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.config.issues import Issue, KeyPath
+from proxy.config.issues import CONTROL, Issue, KeyPath
+from proxy.config.literals import refers_to_secret
 from proxy.config.references import Unresolved, file, keyring, program
 from proxy.config.trust import check_programs
 from proxy.config.versions import Versions, version_at
+from proxy.credentials.secret import Secret
 
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inner>[^}]*)(?P<end>\}?))", re.DOTALL)
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)(.*))?", re.DOTALL)
@@ -29,9 +31,11 @@ _FORMS = (
 class Expansion:
     """Replaces references, and notes what was read on the way.
 
-    `literals` are the places of texts that stand for themselves, `exposed` the files that others
-    can read, by the place of the reference, `variables` the environment variables, and `files` the
-    versions of the files, `None` for one that is not there.
+    `literals` are the places of texts that stand for themselves, `references` the printable
+    references by their place, `exposed` the files that others can read, by the place of the
+    reference, `variables` the environment variables, and `files` the versions of the files, `None`
+    for one that is not there. `hidden` is what came from a place that keeps secrets, or from a
+    variable that is named like one, wherever it went: into a base URL, say.
     Relative paths start at the folder of `config`, the file that is read. Unless `is_trusted`, it
     may run no programs.
     """
@@ -40,8 +44,10 @@ class Expansion:
     config: Path
     is_trusted: bool = True
     literals: set[KeyPath] = field(default_factory=set)
+    references: dict[KeyPath, str] = field(default_factory=dict)
     exposed: dict[KeyPath, Path] = field(default_factory=dict)
     variables: set[str] = field(default_factory=set)
+    hidden: set[Secret] = field(default_factory=set)
     files: Versions = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
     _printed: dict[str, str | Unresolved] = field(default_factory=dict)
@@ -56,6 +62,8 @@ class Expansion:
             return value
         if "${" not in value.replace("$$", "") and not _PLACEHOLDER.fullmatch(value):
             self.literals.add(path)
+        if references := references_in(value):
+            self.references[path] = references
         return _REFERENCE.sub(lambda found: self._replaced(found, path), value)
 
     def _replaced(self, found: re.Match[str], path: KeyPath) -> str:
@@ -64,12 +72,18 @@ class Expansion:
         try:
             if not found["end"]:
                 raise Unresolved("'${' without '}': write $${ for these characters themselves")
-            return self._resolved(found["inner"], path)
+            return self._noted(self._resolved(found["inner"], path), found["inner"])
         except Unresolved as unresolved:
             issue = Issue(path, str(unresolved))
             if self.issues[-1:] != [issue]:  # `${X}${X}` is told once
                 self.issues.append(issue)
             return ""
+
+    def _noted(self, value: str, inner: str) -> str:
+        kind, separator, _ = inner.partition(":")
+        if value and refers_to_secret(kind, is_place=bool(separator)):
+            self.hidden.add(Secret(value))
+        return value
 
     def _resolved(self, inner: str, path: KeyPath) -> str:
         kind, separator, rest = inner.partition(":")
@@ -129,3 +143,21 @@ class Expansion:
         if isinstance(printed, Unresolved):
             raise printed
         return printed
+
+
+def references_in(text: str) -> str:
+    """Return the references of a text as written, but for what may be secret in one.
+
+    That is a default, and the arguments of a program. Empty if there is no reference.
+    """
+    found = _REFERENCE.finditer(text)
+    return CONTROL.sub(" ", " ".join(_shown(one["inner"]) for one in found if not one["dollar"]))
+
+
+def _shown(inner: str) -> str:
+    kind, separator, rest = inner.partition(":")
+    if separator and kind == "exec":
+        rest = " ".join([*rest.split()[:1], *(["..."] if rest.split()[1:] else [])])
+    elif rest.startswith("-"):
+        rest = "-..."
+    return f"${{{kind}{separator}{rest}}}"

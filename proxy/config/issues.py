@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 KeyPath = tuple[str | int, ...]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,30}")  # most API keys have 32 characters or more
 
 
@@ -77,7 +77,7 @@ def lines(
 
 
 def _line(origin: str | None, file: Path, position: Position, issue: Issue) -> str:
-    text = _CONTROL.sub(" ", issue.text)  # `${VAR:?message}` and paths are the user's own words
+    text = CONTROL.sub(" ", issue.text)  # `${VAR:?message}` and paths are the user's own words
     if origin is not None:
         return f"{origin}: {text}"
     place = f"{file}:{position.line}:{position.column}: "

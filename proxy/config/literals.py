@@ -13,9 +13,18 @@ from proxy.credentials.secret import Secret
 
 # Free fields of token requests have no type that tells; their names do.
 _FREE_FIELDS = {"request", "renewal", "extra_params"}
-_SECRET_NAME = re.compile(
+SECRET_NAME = re.compile(
     r"(secret|password|passwd|pwd|passphrase|api[-_]?key|token|authorization)$", re.IGNORECASE
 )
+_KEEPING_SECRETS = frozenset({"credential", "exec", "file", "keyring"})
+
+
+def refers_to_secret(kind: str, *, is_place: bool) -> bool:
+    """Tell whether a reference is to a secret: in a place for them, or a variable called like one.
+
+    `kind` is what stands before the colon where there `is_place`, else the variable's name.
+    """
+    return (is_place and kind in _KEEPING_SECRETS) or SECRET_NAME.search(kind) is not None
 
 
 def secret_places(
@@ -43,4 +52,4 @@ def exposed_secret_issue(path: KeyPath, file: Path) -> Issue:
 
 def _named_as_secret(path: KeyPath) -> bool:
     is_free_field = path[2:3] == ("provider",) and not _FREE_FIELDS.isdisjoint(path[3:])
-    return is_free_field and _SECRET_NAME.search(str(path[-1])) is not None
+    return is_free_field and SECRET_NAME.search(str(path[-1])) is not None

@@ -14,11 +14,13 @@ from pydantic import ValidationError
 from proxy.config.client_header import client_header_conflicts
 from proxy.config.cookies import cookie_conflicts
 from proxy.config.document import MAX_BYTES, parse
+from proxy.config.effective import Effective
 from proxy.config.exposure import exposure
 from proxy.config.interpolation import Expansion
 from proxy.config.issues import Issue, KeyPath, lies_below, lines
 from proxy.config.literals import exposed_secret_issue, literal_secret_issue, secret_places
 from proxy.config.models import Listen, Settings
+from proxy.config.origins import Origins
 from proxy.config.overrides import override
 from proxy.config.ports import port_conflicts
 from proxy.config.presets import Completion
@@ -26,6 +28,7 @@ from proxy.config.references.file import READABLE_BY_OTHERS
 from proxy.config.trust import check_writers
 from proxy.config.versions import Versions, version_at
 from proxy.config.wording import issues_of
+from proxy.credentials.secret import Secret
 from proxy.errors import ConfigError
 
 
@@ -40,7 +43,9 @@ class Found(NamedTuple):
 class Loaded:
     """A configuration that can be used; `warnings` are printable lines.
 
-    `variables` are the environment variables that it refers to, `is_trusted` is how it was found.
+    `variables` are the environment variables that it refers to, `hidden` is what it refers to that
+    nobody may read, wherever it stands; `is_trusted` is how it was found, `effective` tells of each
+    value where it came from.
     """
 
     settings: Settings
@@ -48,6 +53,8 @@ class Loaded:
     is_trusted: bool
     warnings: tuple[str, ...]
     variables: frozenset[str]
+    hidden: frozenset[Secret]
+    effective: Effective
 
 
 def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Found:
@@ -72,7 +79,7 @@ def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Fou
             "no configuration found; looked at --config, SIDEKEY_CONFIG and",
             *(f"  {place}" for place in places),
             "to try sidekey without one: sidekey demo",
-            "to write one: copy config.example.yaml to sidekey.yaml",
+            "to write one: sidekey init",
         ]
     )
 
@@ -101,7 +108,7 @@ def load(
     """
     files = {} if files is None else files
     files[path] = version_at(path)
-    content, is_private = _read(path, is_trusted=is_trusted)
+    content, is_private = read_content(path, is_trusted=is_trusted)
     document = parse(content)
     if document.value is None:
         raise ConfigError(lines(document.issues, path, document.positions, {}))
@@ -128,7 +135,10 @@ def load(
     if settings is None or issues:
         raise ConfigError(lines(issues, path, document.positions, origins))
     warnings = tuple(lines(exposed, path, document.positions, origins))
-    return Loaded(settings, path, is_trusted, warnings, frozenset(expansion.variables))
+    known = Origins(document.positions, expansion.references, origins)
+    effective = Effective(path, settings, known)
+    variables, hidden = frozenset(expansion.variables), frozenset(expansion.hidden)
+    return Loaded(settings, path, is_trusted, warnings, variables, hidden, effective)
 
 
 def listen_of(path: Path, *, environ: Mapping[str, str], is_trusted: bool) -> Listen:
@@ -139,7 +149,7 @@ def listen_of(path: Path, *, environ: Mapping[str, str], is_trusted: bool) -> Li
     """
     section: object = {}
     with suppress(ConfigError):
-        document = parse(_read(path, is_trusted=is_trusted)[0])
+        document = parse(read_content(path, is_trusted=is_trusted)[0])
         section = (document.value or {}).get("listen", {})
     expanded = Expansion(environ, path, is_trusted, files={}).expand(section, ("listen",))
     told = expanded if isinstance(expanded, dict) else {}
@@ -152,7 +162,7 @@ def listen_of(path: Path, *, environ: Mapping[str, str], is_trusted: bool) -> Li
     return Listen.model_validate(found)
 
 
-def _read(path: Path, *, is_trusted: bool) -> tuple[bytes, bool]:
+def read_content(path: Path, *, is_trusted: bool) -> tuple[bytes, bool]:
     """Return the content and whether only its owner can read it."""
     try:
         with path.open("rb") as file:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 import yaml
 from pydantic import Field, JsonValue
@@ -19,6 +20,9 @@ from pydantic import Field, JsonValue
 from proxy.config.issues import Issue, KeyPath, did_you_mean
 from proxy.notation import Frozen, Url, check_base_url, origin_of
 from proxy.placeholders import fill, names
+
+_OWN = ("description", "documentation", "inputs")  # of an entry that extends another one
+_ABOUT = (*_OWN, "example")  # the keys that say something of the API, and configure nothing
 
 
 class Input(Frozen):
@@ -28,12 +32,21 @@ class Input(Frozen):
     secret: bool = False
 
 
+class Example(Frozen):
+    """A request that works with every account and changes nothing; `path` follows base_url."""
+
+    method: Literal["GET", "POST"] = "GET"
+    path: str = Field(pattern=r"^/[!-&(-~]*$")  # no quote, so that any shell takes it
+    content: JsonValue = Field(default=None, alias="json")
+
+
 class Preset(Frozen):
     """One file of the catalogue; `upstream` holds the keys that it fills in."""
 
     description: str
     documentation: Url
     inputs: dict[str, Input] = Field(default_factory=dict)
+    example: Example
     upstream: dict[str, JsonValue]
 
     @property
@@ -130,10 +143,10 @@ def _preset(files: Mapping[str, dict[str, JsonValue]], name: str) -> Preset:
     """Return one entry; `extends` names another one whose other keys it shares."""
     upstream = dict(files[name])
     base = upstream.pop("extends", None)
-    own = {key: upstream.pop(key, {}) for key in ("description", "documentation", "inputs")}
     if base is not None:
-        shared = _preset(files, str(base)).upstream
-        upstream = {key: entry for key, entry in shared.items() if key not in upstream} | upstream
+        shared = {key: entry for key, entry in files[str(base)].items() if key not in _OWN}
+        upstream = shared | upstream
+    own = {key: upstream.pop(key) for key in _ABOUT if key in upstream}
     return Preset.model_validate(own | {"upstream": upstream})
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from proxy.config.models import Settings
 from proxy.config.presets import Preset, presets
-from proxy.notation import UNITS
+from proxy.notation import duration_text
 
 Schema = dict[str, Any]
 
@@ -127,18 +127,16 @@ def _with_references(schema: Any) -> Any:
         outer = {key: schema[key] for key in ("description", "default") if key in schema}
         inner = {key: entry for key, entry in schema.items() if key not in outer}
         if _ISO_DURATION.fullmatch(str(outer.get("default"))):
-            outer["default"] = _duration_text(outer["default"])
+            outer["default"] = default_text(outer["default"])
         return {**outer, "anyOf": [inner, _REFERENCE]}
     return {
         key: entry if key in _VERBATIM else _with_references(entry) for key, entry in schema.items()
     }
 
 
-def _duration_text(default: str) -> str:
+def default_text(default: str) -> str:
     """Return a default such as PT23H (pydantic's notation) as it is written in the file: 23h."""
-    seconds = _DURATION.validate_python(default).total_seconds()
-    unit = max((unit for unit in UNITS if seconds % UNITS[unit] == 0), key=UNITS.__getitem__)
-    return f"{seconds / UNITS[unit]:.0f}{unit}"
+    return duration_text(_DURATION.validate_python(default))
 
 
 def _is_narrow_scalar(schema: Schema) -> bool:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BeforeValidator
 
 from proxy.notation import Frozen
 
 
 class Section(Frozen):
-    """A part of the file; the text below each field describes it in the JSON Schema."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    """A part of the file."""
 
 
 def _check_file_path(path: Path) -> Path:

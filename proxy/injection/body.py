@@ -32,8 +32,11 @@ class Body(Injector):
     """
 
     place: Literal["body"] = Field(alias="in")
+    """A member of JSON content, or a field of a form."""
     name: Name
+    """Name of the member or field."""
     max_size: int = Field(default=2**20, gt=0)
+    """Bytes of JSON or of an urlencoded form that may come; multipart streams."""
 
     def fits(self, request: OutgoingRequest) -> bool:
         return request.method not in CONTENTLESS

@@ -18,7 +18,9 @@ class Cookie(Injector):
     """
 
     place: Literal["cookie"] = Field(alias="in")
+    """A cookie."""
     name: FieldName
+    """Name of the cookie."""
 
     def strip(self, request: OutgoingRequest) -> OutgoingRequest:
         pairs = _pairs(request.headers.getall("Cookie", []))

@@ -24,7 +24,9 @@ class Header(Injector):
     """Sets one header field, in place of every field of that name that the client sent."""
 
     place: Literal["header"] = Field(alias="in")
+    """A header field."""
     name: Annotated[FieldName, AfterValidator(_check_not_reserved)]
+    """Name of the field."""
 
     def strip(self, request: OutgoingRequest) -> OutgoingRequest:
         slot = folded(self.name)

@@ -27,7 +27,9 @@ class Path(Injector):
     """
 
     place: Literal["path"] = Field(alias="in")
+    """One segment in front of the client's path."""
     format: Annotated[str, AfterValidator(_check_segment)] = Field(default=PLACEHOLDER, repr=False)
+    """The segment, with `{token}` replaced."""
 
     def apply(self, request: OutgoingRequest, value: str) -> OutgoingRequest:
         if not value.strip("."):  # dots alone would climb out of the base URL

@@ -16,7 +16,9 @@ class Query(Injector):
     """Appends one parameter, in place of every parameter of that name that the client sent."""
 
     place: Literal["query"] = Field(alias="in")
+    """A parameter of the query."""
     name: Name
+    """Name of the parameter."""
 
     def strip(self, request: OutgoingRequest) -> OutgoingRequest:
         return replace(request, query=urlencoded.without(request.query, self.name))

@@ -59,7 +59,9 @@ class Injector(Frozen):
     """
 
     format: Annotated[str, AfterValidator(check_format)] = Field(default=PLACEHOLDER, repr=False)
+    """What is sent, with `{token}` replaced; without `{token}` it is a fixed value."""
     paths: tuple[PathGlob, ...] = ()
+    """Globs on the path at the upstream, that of base_url included; every path, if absent."""
 
     @property
     def uses_token(self) -> bool:

@@ -170,7 +170,7 @@ def test_without_any_file_every_place_and_the_next_step_are_named(tmp_path):
         f"{tmp_path}/xdg/sidekey/config.yaml",
         "/etc/sidekey/config.yaml",
         "sidekey demo",
-        "config.example.yaml",
+        "sidekey init",
     ):
         assert expected in text
 

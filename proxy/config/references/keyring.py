@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from proxy.background import in_background
 from proxy.config.references import Unresolved
 
 TIMEOUT = 30.0  # seconds: somebody may have to type the password that unlocks the keyring
+T = TypeVar("T")
 
 
 def password(reference: str) -> str:
@@ -19,25 +22,78 @@ def password(reference: str) -> str:
     service, separator, user = reference.rpartition("/")
     if not separator or not service or not user:
         raise Unresolved("expected ${keyring:service/user}")
+    return _answer(lambda: _password(service, user))
+
+
+def is_usable() -> bool:
+    """Return whether there is a keyring that keeps secrets."""
+    with suppress(Unresolved):
+        return bool(_answer(lambda: _backends(_library())))
+    return False
+
+
+def keep(service: str, user: str, password: str) -> bool:
+    """Keep a password; `False` if there is one already. Raises `Unresolved`."""
+    return _answer(lambda: _keep(service, user, password))
+
+
+def forget(service: str, user: str) -> None:
+    """Remove a password that `keep` has kept. Raises `Unresolved`."""
+    _answer(lambda: _forget(service, user))
+
+
+def _answer(call: Callable[[], T]) -> T:
     try:
-        return in_background(lambda: _password(service, user)).result(TIMEOUT)
+        return in_background(call).result(TIMEOUT)
     except TimeoutError:
         raise Unresolved(f"the keyring did not answer within {TIMEOUT:g} seconds") from None
 
 
 def _password(service: str, user: str) -> str:
-    try:
-        keyring = importlib.import_module("keyring")
-    except ImportError:
-        raise Unresolved("the keyring is not installed: pip install 'sidekey[keyring]'") from None
-    for backend in _trusted(keyring.get_keyring()):
+    password = _found(service, user)
+    if password is None:
+        raise Unresolved(f"the keyring holds no password of {user} for {service}")
+    return password
+
+
+def _found(service: str, user: str) -> str | None:
+    library = _library()
+    for backend in _backends(library):
         try:
             password = backend.get_password(service, user)
-        except keyring.errors.KeyringError as error:
+        except library.errors.KeyringError as error:
             raise Unresolved(f"the keyring cannot be read: {type(error).__name__}") from None
         if password is not None:
             return str(password)
-    raise Unresolved(f"the keyring holds no password of {user} for {service}")
+    return None
+
+
+def _keep(service: str, user: str, password: str) -> bool:
+    if _found(service, user) is not None:
+        return False
+    library = _library()
+    try:
+        _backends(library)[0].set_password(service, user, password)
+    except library.errors.KeyringError as error:
+        raise Unresolved(f"the keyring keeps nothing: {type(error).__name__}") from None
+    return True
+
+
+def _forget(service: str, user: str) -> None:
+    library = _library()
+    with suppress(library.errors.KeyringError):
+        _backends(library)[0].delete_password(service, user)
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("keyring")
+    except ImportError:
+        raise Unresolved("the keyring is not installed: pip install 'sidekey[keyring]'") from None
+
+
+def _backends(library: Any) -> list[Any]:
+    return _trusted(library.get_keyring())
 
 
 def _trusted(chosen: Any) -> list[Any]:
