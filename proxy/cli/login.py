@@ -13,15 +13,14 @@ from typing import Annotated
 import typer
 
 from proxy.app import state_folder
-from proxy.cli.credentials import source_of
+from proxy.cli.credentials import Watch, source_of
+from proxy.cli.loopback import loopback_sign_in
 from proxy.cli.options import ConfigOption, NameArgument, check_name, load_config
 from proxy.cli.output import say
 from proxy.config import Loaded
-from proxy.credentials.login import only_login, sign_in
+from proxy.credentials.login import TIMEOUT, only_login
 from proxy.credentials.token import Token
 from proxy.errors import ConfigError, SidekeyError
-
-TIMEOUT = 300.0  # seconds
 
 
 def command(
@@ -32,19 +31,34 @@ def command(
         float, typer.Option(min=0, help="Seconds to wait for the approval.")
     ] = TIMEOUT,
 ) -> None:
-    """Sign in to an upstream that asks a human."""
+    """Sign in to an upstream that asks a human.
+
+    \b
+    Examples:
+      sidekey login misskey
+      sidekey login misskey --no-browser    over SSH: open the page yourself
+    """
     loaded = load_config(config)
     check_name(loaded, name)
-    if loaded.settings.store.type == "memory":
-        raise ConfigError([f"{loaded.path}: store.type: memory forgets a login at once; use file"])
-    with only_login(state_folder(loaded.settings.store, os.environ), name):
-        token = asyncio.run(_login(loaded, name, open_browser=not no_browser, wait=timeout))
+    token = signed_in(loaded, name, open_browser=not no_browser, wait=timeout)
     user = f" as {token.outputs['user']}" if "user" in token.outputs else ""
     say(f"{name}: signed in{user}; a running proxy uses the token from now on")
 
 
-async def _login(loaded: Loaded, name: str, *, open_browser: bool, wait: float) -> Token:
-    async with source_of(loaded, name) as (source, exchange):
+def signed_in(
+    loaded: Loaded, name: str, *, open_browser: bool, wait: float, watch: Watch | None = None
+) -> Token:
+    """Lead a human through the sign-in, and return the token, which is kept."""
+    if loaded.settings.store.type == "memory":
+        raise ConfigError([f"{loaded.path}: store.type: memory forgets a login at once; use file"])
+    with only_login(state_folder(loaded.settings.store, os.environ), name):
+        return asyncio.run(_login(loaded, name, open_browser=open_browser, wait=wait, watch=watch))
+
+
+async def _login(
+    loaded: Loaded, name: str, *, open_browser: bool, wait: float, watch: Watch | None
+) -> Token:
+    async with source_of(loaded, name, watch) as (source, exchange):
         countdown: asyncio.Task[None] | None = None
 
         def show(url: str) -> None:
@@ -57,7 +71,7 @@ async def _login(loaded: Loaded, name: str, *, open_browser: bool, wait: float) 
                 countdown = asyncio.create_task(_count_down(wait))
 
         try:
-            return await sign_in(source, exchange, show=show, wait=wait)
+            return await loopback_sign_in(source, exchange, show=show, wait=wait)
         except SidekeyError as error:
             error.upstream = name
             raise

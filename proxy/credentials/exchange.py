@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
@@ -22,7 +23,13 @@ from proxy.connections import (
 from proxy.credentials.identity import masked
 from proxy.credentials.providers import Provider
 from proxy.credentials.token import TokenRequest, TokenResponse, without_query
-from proxy.errors import SidekeyError, TokenEndpointTimeout, TokenEndpointUnreachable
+from proxy.errors import (
+    SidekeyError,
+    TokenEndpointError,
+    TokenEndpointTimeout,
+    TokenEndpointUnreachable,
+)
+from proxy.mistakes import tell
 
 T = TypeVar("T")
 
@@ -32,11 +39,21 @@ TIMEOUT = 30.0  # seconds, for one whole request: a late answer may hold a token
 _IMPROPER = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, ImproperAnswer)
 
 
-class Exchange:
-    """Drives flows over HTTP."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request of a flow, and what came of it. Both may hold secrets."""
 
-    def __init__(self, clock: Clock) -> None:
+    request: TokenRequest
+    outcome: TokenResponse | TokenEndpointError
+    seconds: float
+
+
+class Exchange:
+    """Drives flows over HTTP; `watch` is told of each step, before the flow goes on."""
+
+    def __init__(self, clock: Clock, watch: Callable[[Step], None] | None = None) -> None:
         self._clock = clock
+        self._watch = watch
         self._session: aiohttp.ClientSession | None = None
 
     async def run(
@@ -55,7 +72,7 @@ class Exchange:
             request = next(flow)
             for _ in range(STEP_LIMIT):
                 check()
-                request = flow.send(await self._send(request))
+                request = flow.send(await self._exchanged(request))
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -70,6 +87,18 @@ class Exchange:
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
+
+    async def _exchanged(self, request: TokenRequest) -> TokenResponse:
+        if self._watch is None:
+            return await self._send(request)
+        began = self._clock.elapsed()
+        try:
+            response = await self._send(request)
+        except TokenEndpointError as error:
+            _tell(self._watch, Step(request, error, self._clock.elapsed() - began))
+            raise
+        _tell(self._watch, Step(request, response, self._clock.elapsed() - began))
+        return response
 
     async def _send(self, request: TokenRequest) -> TokenResponse:
         where = without_query(request.url)
@@ -97,6 +126,14 @@ class Exchange:
         if self._session is None:
             self._session = open_session(aiohttp.ClientTimeout(total=TIMEOUT))
         return self._session
+
+
+def _tell(watch: Callable[[Step], None], step: Step) -> None:
+    """Show a step; whatever goes wrong with that must not cost a token that exists once."""
+    try:
+        watch(step)
+    except Exception as mistake:  # noqa: BLE001  a broken pipe, say, of whoever reads along
+        tell(mistake)
 
 
 async def _read(response: aiohttp.ClientResponse, where: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Interactive sign-in: a page of the real server, a callback on a loopback port, a kept token."""
+"""Interactive sign-in: a page of the real server, a browser that comes back, a kept token."""
 
 from __future__ import annotations
 
@@ -7,71 +7,89 @@ import fcntl
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-
-from aiohttp import web
 
 from proxy.credentials.exchange import Exchange
 from proxy.credentials.providers import InteractiveProvider
 from proxy.credentials.source import Source
 from proxy.credentials.token import Login, Token, TokenFlow
 from proxy.errors import LoginFailed, LoginPending, SidekeyError, StoreError, TokenEndpointError
+from proxy.notation import check_url
 
 POLL = 2.0  # seconds; a denial and a closed browser never call back, so the server is asked
-CALLBACK_PATH = "/sidekey/callback"
-_PAGE = """<!doctype html><meta charset="utf-8"><title>sidekey</title>
-<body style="font: 1.1em system-ui; margin: 4em auto; max-width: 32em"><h1>{title}</h1><p>{text}"""
-_DONE = _PAGE.format(title="Signed in", text="The token is kept. You can close this tab.")
-_NOT_DONE = _PAGE.format(title="Not signed in", text="sidekey says why in its terminal.")
-_FOREIGN = _PAGE.format(
-    title="Not this sign-in",
-    text="This page belongs to another sign-in than the one that sidekey is waiting for.",
-)
+TIMEOUT = 300.0  # seconds that a human has to approve
+
+
+class Waiting:
+    """A wait for a human, for those who know more: the browser came back, or nobody will."""
+
+    def __init__(self) -> None:
+        self.given_up: str | None = None
+        self._woken = asyncio.Event()
+
+    def come_back(self) -> None:
+        """Have the server asked at once: the browser is back."""
+        self._woken.set()
+
+    def give_up(self, why: str) -> None:
+        """End the wait, but no request under way: its answer may hold a token that exists once."""
+        self.given_up = why
+        self._woken.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for so long, or until there is news."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        self._woken.clear()
 
 
 async def sign_in(
     source: Source,
     exchange: Exchange,
+    waiting: Waiting,
     *,
-    show: Callable[[str], None],
+    callback: str,
+    show: Callable[[Login], None],
     wait: float,
 ) -> Token:
     """Lead a human through the sign-in of `source` and keep the token.
 
-    `show` gets the URL to open. The token is persisted before anything else happens to it: the
-    server may hand it out only once. Raises `LoginFailed` if nobody approves within `wait`
-    seconds.
+    `callback` is the URL where the server sends the browser afterwards; `show` gets the sign-in,
+    whose page a browser has to open. The token is persisted before anything else happens to it: the
+    server may hand it out only once. Raises `LoginFailed` if nobody approves within `wait` seconds.
     """
     provider = source.provider
     if not isinstance(provider, InteractiveProvider):
         raise LoginFailed("this upstream needs no login: its provider signs in by itself")
     state = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
-    returned = asyncio.Event()
-    async with _callback(returned) as catcher:
-        login = await exchange.run(provider.begin(catcher.url, state), provider)
-        catcher.login = login
-        show(login.url)
-        try:
-            asking = partial(exchange.run, provider=provider)
-            token = await _approved(login, asking, returned, wait)
-            await source.keep(token)
-        except SidekeyError:
-            catcher.outcome.set_result(_NOT_DONE)
-            raise
-        catcher.outcome.set_result(_DONE)
+    login = await exchange.run(provider.begin(callback, state), provider)
+    _check_page(login.url)
+    show(login)
+    asking = partial(exchange.run, provider=provider)
+    token = await _approved(login, asking, waiting, wait)
+    await source.keep(token)
     return token
+
+
+def _check_page(url: str) -> None:
+    """Raise `LoginFailed` for what a browser should not open: a local file, or a script."""
+    try:
+        check_url(url)
+    except ValueError:
+        raise LoginFailed("the server's sign-in page has no proper http(s) address") from None
 
 
 async def _approved(
     login: Login,
     asking: Callable[[TokenFlow], Awaitable[Token]],
-    returned: asyncio.Event,
+    waiting: Waiting,
     wait: float,
 ) -> Token:
-    """Ask until the server says that somebody approved: at each callback, and from time to time."""
+    """Ask until the server says that somebody approved: at each return, and from time to time."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
     while True:
@@ -79,15 +97,14 @@ async def _approved(
             return await asking(login.finish())
         except (LoginPending, TokenEndpointError) as error:
             left = deadline - loop.time()
+            if waiting.given_up is not None:
+                raise LoginFailed(waiting.given_up, fix="sidekey login {upstream}") from None
             if not left > 0:  # no number is never reached
                 raise _too_late(error, wait) from None
-        returned.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(POLL, left)):
-                await returned.wait()
+        await waiting.pause(min(POLL, left))
 
 
-def _too_late(error: LoginPending | TokenEndpointError, wait: float) -> LoginFailed:
+def _too_late(error: SidekeyError, wait: float) -> LoginFailed:
     if isinstance(error, TokenEndpointError):
         return LoginFailed(f"the server could not be asked: {error.detail}")
     return LoginFailed(
@@ -96,64 +113,49 @@ def _too_late(error: LoginPending | TokenEndpointError, wait: float) -> LoginFai
     )
 
 
-class _Catcher:
-    """Catches the browser when it comes back, and shows it `outcome`, a page, once there is one."""
-
-    def __init__(self, url: str, returned: asyncio.Event) -> None:
-        self.url = url
-        self.login: Login | None = None
-        self.outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._returned = returned
-
-    async def catch(self, request: web.Request) -> web.Response:
-        login = self.login
-        if login is None or request.query.get(login.state_name) != login.state:
-            return web.Response(status=400, text=_FOREIGN, content_type="text/html")
-        self._returned.set()
-        page = await asyncio.shield(self.outcome)  # another tab may wait for it too
-        return web.Response(text=page, content_type="text/html")
-
-
-@asynccontextmanager
-async def _callback(returned: asyncio.Event) -> AsyncIterator[_Catcher]:
-    application = web.Application()
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-    catcher = _Catcher("", returned)
-    application.router.add_get(CALLBACK_PATH, catcher.catch)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        catcher.url = f"http://127.0.0.1:{runner.addresses[0][1]}{CALLBACK_PATH}"
-        yield catcher
-    finally:
-        await runner.cleanup()
-
-
 @contextmanager
 def only_login(folder: Path, name: str) -> Iterator[None]:
-    """Hold the right to sign in to `name`; raise `LoginFailed` if another process holds it.
+    """Hold the right to sign in to `name`; raise `LoginFailed` if somebody else holds it.
 
     Raises `StoreError` if the folder cannot be made or written.
     Two sign-ins at once would end in two tokens of which one is thrown away, still valid.
     The lock file stays: deleting it would let a third process lock another file of that name.
     """
-    path = folder / f"{name}.login"
+    path = _lock_file(folder, name)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(f"{path} cannot be opened: {error.strerror}") from None
     try:
-        _lock(descriptor, name)
+        if not _locked(descriptor, fcntl.LOCK_EX):
+            raise LoginFailed(
+                f"another sidekey login {name} is waiting", fix="finish or stop the other one first"
+            )
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, name: str) -> None:
+def is_login_under_way(folder: Path, name: str) -> bool:
+    """Tell whether somebody holds the right to sign in to `name`."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(_lock_file(folder, name), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _locked(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.login"
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise LoginFailed(
-            f"another sidekey login {name} is waiting", fix="finish or stop the other one first"
-        ) from None
+        return False
+    return True

@@ -45,6 +45,7 @@ class Renewal:
         self._redaction = resources.redaction
         self._clock = resources.clock
         self._lasting = resources.lasting
+        self._anew = resources.anew
         self._held = AsyncExitStack()
         self._lease: Lease | None = None  # of the entry
 
@@ -107,8 +108,11 @@ class Renewal:
         begun = before.begun(now, 0 if latest is None else latest.generation)
         try:
             await self._note(begun)
+            asked = self._clock.elapsed()
             token = await self._exchange.run(self._flow(latest), self._provider, lease.check)
+            seconds = self._clock.elapsed() - asked
             entry = await self._kept(token, latest, forced=forced)
+            self._acquired(entry, seconds)
         except asyncio.CancelledError:
             await self._end(lease, self._unanswered(begun, before))
             raise
@@ -130,8 +134,12 @@ class Renewal:
         if forced:
             entry = replace(entry, forced_at=entry.obtained_at)
         await self._shelf.save(entry)
-        self._observe(TokenAcquired(self._name, token.expires_at, entry.generation))
         return entry
+
+    def _acquired(self, entry: Entry, seconds: float) -> None:
+        expires_at = entry.token.expires_at
+        fact = TokenAcquired(self._name, expires_at, entry.generation, round(seconds, 4))
+        self._observe(fact)
 
     async def _newer(self, latest: Entry | None) -> Entry | None:
         """Return what somebody else has kept while we failed: they were quicker with this token."""
@@ -229,7 +237,7 @@ class Renewal:
 
     def _flow(self, latest: Entry | None) -> TokenFlow:
         """Begin with the latest token, but for a refresh token that the clock has overtaken."""
-        token = None if latest is None else latest.token
+        token = None if latest is None or self._anew else latest.token
         over_at = None if token is None else token.refresh_expires_at
         if token is not None and over_at is not None and self._clock.wall() >= over_at:
             token = replace(token, refresh_token=None, refresh_expires_at=None)

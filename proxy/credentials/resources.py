@@ -19,6 +19,7 @@ class Resources:
     """`redaction` is that of the upstream; everything else is shared by all of them.
 
     A process that is not `lasting` ends before it could keep what the store does not take at once.
+    With `anew`, a renewal begins as if there were no token yet, and puts it in place of the latest.
     `untaken` has the attempts that the store did not take.
     """
 
@@ -28,4 +29,5 @@ class Resources:
     redaction: Redaction
     clock: Clock = _SYSTEM
     lasting: bool = True
+    anew: bool = False
     untaken: Store = field(default_factory=lambda: MemoryStore(now=_SYSTEM.wall))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 MASK = "***"
@@ -31,6 +32,9 @@ class Secret:
 
     def __format__(self, format_spec: str) -> str:
         return MASK
+
+    def __len__(self) -> int:
+        return len(self._value)
 
     def __bool__(self) -> bool:
         return bool(self._value)
@@ -60,6 +64,12 @@ class Secret:
             ),
             serialization=core_schema.plain_serializer_function_ser_schema(lambda _: MASK),
         )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "writeOnly": True}
 
 
 def _bytes(text: str) -> bytes:

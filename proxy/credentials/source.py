@@ -92,7 +92,7 @@ class Source:
 
     @property
     def saved(self) -> bool:
-        """Whether the token would survive the end of this process, as far as it should."""
+        """Whether the token would survive this process, as far as it should."""
         return self._shelf.unsaved is None
 
     async def token(self, rejected: Token | None = None) -> Token:
@@ -145,12 +145,13 @@ class Source:
         """Persist `token`, then hand it out from now on. Raises `StoreError`."""
         self._publish(await self._shelf.keep(token, self._known))
 
-    async def refresh(self) -> Token:
-        """Renew now, because somebody asks for it: past refusals do not count.
+    async def refresh(self, *, heeding: bool = False) -> Token:
+        """Renew now, because somebody asks for it; past refusals count only if `heeding`.
 
         It goes on until `close`, though the one who asked may leave.
         """
-        await self._shelf.note(Attempts())
+        if not heeding:
+            await self._shelf.note(Attempts())
         self._known = await self._shelf.latest(self._known)
         task = self._start(self._renew())
         await asyncio.wait({task})
@@ -169,11 +170,8 @@ class Source:
         return (await self._shelf.attempts()).recent(self._clock.wall())
 
     async def forget(self) -> bool:
-        """Remove the token from memory and from the store; `False` if the store had none.
-
-        Whoever is renewing it could keep the next one afterwards, and so is waited for.
-        """
-        self._entry = self._known = None
+        """Remove the token from memory and from the store; `False` if the store had none."""
+        self._entry = self._known = None  # whoever is renewing it is waited for
         await self._renewal.release()
         async with AsyncExitStack() as stack:
             with suppress(StoreError):
@@ -187,7 +185,7 @@ class Source:
     def next_renewal(self, entry: Entry | None) -> datetime | None:
         """Return when `entry` is renewed, if somebody uses it; `None` if it does not expire.
 
-        What cannot be used is renewed at the next request, but not before the endpoint has rested.
+        What cannot be used is renewed at the next request, once the endpoint has rested.
         """
         if entry is None or not self.is_usable(entry):
             rest = self._backoff.again_at - self._clock.elapsed()

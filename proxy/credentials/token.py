@@ -5,11 +5,14 @@ Pure: no I/O, no clock, no randomness. `TokenResponse.sent_at` is the only clock
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
+
+from multidict import MultiMapping
 
 from proxy.credentials.secret import Secret
 
@@ -90,6 +93,24 @@ class Login:
     state_name: str
     state: str
     finish: Callable[[], TokenFlow]
+
+    def is_named_by(self, query: MultiMapping[str]) -> bool:
+        """Tell whether the query of a callback names this sign-in, and no other beside it."""
+        shown = query.getall(self.state_name, [])
+        return len(shown) == 1 and hmac.compare_digest(shown[0].encode(), self.state.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the server's page will ask a human to approve, as far as it is known beforehand.
+
+    `server` is the origin of that page. `permissions` are what they mean, in words, by the server's
+    names for them; a meaning that is not known is empty. `None` where only the server knows.
+    """
+
+    server: str
+    application: str | None = None
+    permissions: Mapping[str, str] | None = None
 
 
 LoginFlow = Generator[TokenRequest, TokenResponse, Login]

@@ -98,5 +98,6 @@ def test_a_model_takes_nothing_else(value: object) -> None:
         Model.model_validate({"secret": value})
 
 
-def test_the_json_schema_is_that_of_a_text() -> None:
-    assert TypeAdapter(Secret).json_schema() == {"type": "string", "minLength": 1}
+def test_the_json_schema_is_that_of_a_text_which_is_not_to_be_shown() -> None:
+    schema = TypeAdapter(Secret).json_schema()
+    assert schema == {"type": "string", "minLength": 1, "writeOnly": True}

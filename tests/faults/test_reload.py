@@ -23,6 +23,7 @@ from proxy.config.versions import Versions
 from proxy.credentials.stores.file import FileStore
 from proxy.events import ConfigRefused, ConfigReloaded, Event, TokenAcquired, TokenDropped
 from proxy.reload import Reload
+from proxy.upstreams import Changes
 
 ENVIRON = {"KEY": "made-up-key", "SECRET": "made-up-secret"}
 PATIENCE = 30.0  # seconds until a reload that does not come counts as missing
@@ -40,10 +41,13 @@ class Changing:
         self._load(files)
         self._told = asyncio.Event()
         self.asked = asyncio.Event()
-        self.reload = Reload(self._load, files, proxy.running.change, self._observe, self.asked)
+        self.reload = Reload(self._load, files, self._change, self._observe, self.asked)
 
     def _load(self, files: Versions) -> Loaded:
         return load(self.path, environ=self._environ, files=files)
+
+    def _change(self, loaded: Loaded) -> Changes:
+        return self.proxy.running.change(loaded.settings)
 
     def _observe(self, event: Event) -> None:
         self.proxy.events.append(event)
@@ -245,6 +249,8 @@ async def test_requests_under_way_end_on_the_old_connections(tmp_path: Path) -> 
         await proxy.change(keyed(new.origin, name="a"))
         assert await proxy.status("GET /a/y") == 200
         assert new.last.target == "/y"
+        metrics = (await ask(proxy.proxy, "GET /_sidekey/metrics")).content
+        assert b'sidekey_requests_in_flight{upstream="a"} 1.0' in metrics
         await proxy.change(keyed(new.origin, name="b"))
         assert await proxy.status("GET /a/y") == 404
         assert not left.is_set()

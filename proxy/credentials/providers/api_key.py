@@ -22,7 +22,7 @@ def _as_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
-_TEXT = {"type": "string", "minLength": 1}
+_TEXT = {"type": "string", "minLength": 1, "writeOnly": True}
 Keys = Annotated[
     tuple[Annotated[Secret, AfterValidator(_check_key)], ...],
     Field(min_length=1),
@@ -37,7 +37,9 @@ class ApiKey(Provider):
     kept: ClassVar[bool] = False  # the configuration has them, one more copy only adds risk
 
     type: Literal["api_key"]
+    """A key that the vendor issued."""
     keys: Keys
+    """The key, or a list of keys in order of preference."""
 
     def acquire(self, previous: Token | None) -> TokenFlow:
         yield from ()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-from proxy.credentials.token import LoginFlow, Token, TokenFlow
-from proxy.errors import LoginRequired
+from proxy.credentials.token import Consent, LoginFlow, Token, TokenFlow
+from proxy.errors import SignInRequired
 from proxy.notation import Frozen
 
 
@@ -48,11 +48,15 @@ class InteractiveProvider(Provider):
     interactive: ClassVar[bool] = True
 
     def acquire(self, previous: Token | None) -> TokenFlow:
-        """Raise `LoginRequired`: a rejected token is dead, and only a human gets another."""
+        """Raise `SignInRequired`: a rejected token is dead, and only a human gets another."""
         yield from ()
         why = "nobody has signed in yet" if previous is None else "the token was rejected"
-        raise LoginRequired(why, fix="sidekey login {upstream}")
+        raise SignInRequired(why, fix="sidekey login {upstream}")
 
     def begin(self, callback: str, state: str) -> LoginFlow:
         """Start a sign-in that returns to the URL `callback`; `state` is fresh and random."""
+        raise NotImplementedError
+
+    def consent(self) -> Consent:
+        """Return what a sign-in asks for."""
         raise NotImplementedError

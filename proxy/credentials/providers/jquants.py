@@ -31,12 +31,19 @@ class JQuants(Provider):
     """Mail and password, or a pasted refresh token, or both."""
 
     type: Literal["jquants"]
+    """J-Quants API v1."""
     mailaddress: Secret | None = None
+    """Mail address of the account; goes together with `password`."""
     password: Secret | None = None
+    """Password of the account."""
     refresh_token: Secret | None = None
+    """Refresh token from the dashboard; without a password, one has to be pasted every week."""
     base_url: BaseUrl | None = None
+    """Base URL of the token endpoints; by default that of the upstream."""
     id_token_lifetime: Duration = timedelta(hours=23)
+    """How long an ID token counts as good; its own `exp` counts where it is earlier."""
     refresh_token_lifetime: Duration = timedelta(days=6)
+    """How long a refresh token is used before sidekey signs in again."""
 
     @model_validator(mode="after")
     def _has_a_credential(self) -> Self:

@@ -10,7 +10,8 @@ from urllib.parse import quote, urlencode
 
 from proxy.credentials.providers.answers import pick, printable, read_object, token_at
 from proxy.credentials.providers.base import InteractiveProvider
-from proxy.credentials.token import Login, LoginFlow, Token, TokenFlow, TokenRequest
+from proxy.credentials.providers.misskey_permissions import meaning
+from proxy.credentials.token import Consent, Login, LoginFlow, Token, TokenFlow, TokenRequest
 from proxy.errors import LoginPending
 from proxy.notation import BaseUrl, Url, origin_of
 
@@ -19,16 +20,25 @@ class MiAuth(InteractiveProvider):
     """Asks for `permission` in the name of `name`; the server's page shows both."""
 
     type: Literal["miauth"]
+    """A Misskey user approves in the browser."""
     server: BaseUrl | None = None
+    """The Misskey server; by default the origin of `base_url`."""
     name: str = "sidekey"
+    """Name that the server's page shows to the user."""
     permission: tuple[str, ...] = ()
+    """Permissions that the page asks for, such as `read:account`."""
     icon: Url | None = None
+    """Picture that the page shows."""
 
     def at(self, base_url: str) -> Self:
         return self.model_copy(update={"server": self.server or origin_of(base_url)})
 
     def endpoints(self) -> tuple[str, ...]:
         return (f"{self.server}/api/miauth/gen-token", f"{self.server}/api/miauth/*/check")
+
+    def consent(self) -> Consent:
+        permissions = {name: meaning(name) for name in self.permission}
+        return Consent(origin_of(str(self.server)), self.name, permissions)
 
     def begin(self, callback: str, state: str) -> LoginFlow:
         yield from ()

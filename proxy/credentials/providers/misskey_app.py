@@ -15,6 +15,7 @@ from proxy.credentials.providers.base import InteractiveProvider
 from proxy.credentials.providers.miauth import user_of
 from proxy.credentials.secret import Secret
 from proxy.credentials.token import (
+    Consent,
     Login,
     LoginFlow,
     Token,
@@ -29,8 +30,11 @@ class MisskeyApp(InteractiveProvider):
     """The app's secret and the user's approval make a token that does not expire."""
 
     type: Literal["misskey_app"]
+    """A Misskey user approves a registered (legacy) app in the browser."""
     app_secret: Secret
+    """Secret of the app (`app/create`)."""
     server: BaseUrl | None = None
+    """The Misskey server; by default the origin of `base_url`."""
 
     def at(self, base_url: str) -> Self:
         return self.model_copy(update={"server": self.server or origin_of(base_url)})
@@ -40,6 +44,9 @@ class MisskeyApp(InteractiveProvider):
             f"{self.server}/api/auth/session/generate",
             f"{self.server}/api/auth/session/userkey",
         )
+
+    def consent(self) -> Consent:
+        return Consent(origin_of(str(self.server)))
 
     def begin(self, callback: str, state: str) -> LoginFlow:
         response = yield self._request("generate", {})

@@ -27,15 +27,25 @@ class OAuth2ClientCredentials(Provider):
     """The client's own id and secret buy an access token."""
 
     type: Literal["oauth2_client_credentials"]
+    """OAuth 2.0 client credentials (RFC 6749 section 4.4)."""
     token_url: Url
+    """The token endpoint."""
     client_id: str = Field(min_length=1)
+    """The client's id."""
     client_secret: Secret
+    """The client's secret."""
     client_auth: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
+    """Where both go: into an Authorization field, or into the form."""
     scope: str | None = None
+    """Scopes to ask for, separated by spaces."""
     audience: str | None = None
+    """The parameter of that name (Auth0 and others)."""
     resource: str | None = None
+    """The parameter of that name (RFC 8707)."""
     extra_params: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Further parameters of the form."""
     default_lifetime: Duration = timedelta(hours=1)
+    """How long a token counts as good where the answer does not say."""
 
     def endpoints(self) -> tuple[str, ...]:
         return (self.token_url,)

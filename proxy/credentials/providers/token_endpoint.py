@@ -35,18 +35,26 @@ class ClientAuth(Frozen):
     """Where the client's id and secret go as such."""
 
     basic: tuple[Secret, Secret]
+    """Id and secret as Basic credentials (RFC 7617)."""
 
 
 class RequestShape(Frozen):
     """One request to the token endpoint; its fields usually hold secrets, so they never print."""
 
     url: Url
+    """Where the request goes."""
     method: Method = "POST"
+    """GET, POST, PUT or PATCH."""
     auth: ClientAuth | None = None
+    """Where the client's id and secret go as such."""
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Further header fields."""
     query: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Parameters that are added to the URL."""
     form: dict[str, str] | None = Field(default=None, repr=False)
+    """Content as a form; excludes `json`."""
     json_content: dict[str, JsonValue] | None = Field(default=None, alias="json", repr=False)
+    """Content as a JSON object; excludes `form`."""
 
     @model_validator(mode="after")
     def _one_content(self) -> Self:
@@ -90,28 +98,41 @@ class ResponseShape(Frozen):
     """Where things stand in the JSON answer, as dotted paths."""
 
     token: JsonPath = "access_token"  # noqa: S105  a path, no password
+    """Path of the token."""
     refresh_token: JsonPath | None = None
+    """Path of a refresh token, which `renewal` gets as `{refresh_token}`."""
     expires_in: JsonPath | None = None
+    """Path of the token's lifetime in seconds."""
     expires_at: JsonPath | None = None
+    """Path of the moment at which the token expires."""
 
 
 class Success(Frozen):
     """Which answers are a success; kabu Station says `ResultCode: 0`, others answer 201."""
 
     statuses: tuple[Status, ...] = (200, 201)
+    """Statuses of a success."""
     json_conditions: dict[JsonPath, JsonValue] = Field(default_factory=dict, alias="json")
+    """Paths into the answer, and the values that must stand there."""
 
 
 class TokenEndpoint(Provider):
     """A declared request buys a token; a declared renewal buys the next one while it can."""
 
     type: Literal["token_endpoint"]
+    """A token endpoint that is described here."""
     request: RequestShape
+    """The request that buys a token."""
     renewal: RequestShape | None = None
+    """The request that renews one: `{token}` and `{refresh_token}` are filled in."""
     response: ResponseShape = ResponseShape()
+    """Where things stand in the JSON answer, as dotted paths."""
     success: Success = Success()
+    """Which answers are a success."""
     lifetime: Duration | None = None
+    """How long a token counts as good where the answer does not say; without it, until rejected."""
     refresh_lifetime: Duration | None = None
+    """How long a refresh token counts as good."""
 
     @property
     def rotates(self) -> bool:

@@ -15,7 +15,7 @@ from proxy.errors import (
     AnswerUnusable,
     GrantRejected,
     LoginPending,
-    LoginRequired,
+    SignInRequired,
     TokenEndpointUnreachable,
 )
 
@@ -122,7 +122,7 @@ def test_a_server_without_miauth_refuses() -> None:
 )
 def test_surprise_11_only_a_human_gets_another_token(previous: Token | None, why: str) -> None:
     """Misskey tokens do not expire: a rejection is final, and asks the server nothing."""
-    error, requests = play_to_error(miauth().acquire(previous), LoginRequired)
+    error, requests = play_to_error(miauth().acquire(previous), SignInRequired)
     error.upstream = "misskey"
     assert requests == []
     assert error.detail.startswith(why)

@@ -15,7 +15,7 @@ from proxy.errors import (
     AnswerUnusable,
     GrantRejected,
     LoginPending,
-    LoginRequired,
+    SignInRequired,
     TokenEndpointUnreachable,
 )
 
@@ -108,7 +108,7 @@ def test_a_success_without_access_token_is_no_login(content: Any) -> None:
 
 @pytest.mark.parametrize("previous", [None, Token(Secret("canary"))])
 def test_surprise_11_only_a_human_gets_another_token(previous: Token | None) -> None:
-    error, requests = play_to_error(APP.acquire(previous), LoginRequired)
+    error, requests = play_to_error(APP.acquire(previous), SignInRequired)
     error.upstream = "misskey"
     assert requests == []
     assert error.fix == "sidekey login misskey"

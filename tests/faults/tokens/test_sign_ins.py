@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 from sources import Make
 
+from proxy.cli.loopback import loopback_sign_in
 from proxy.clock import Clock
 from proxy.credentials.exchange import Exchange
-from proxy.credentials.login import sign_in
 from proxy.credentials.providers import MiAuth
 from proxy.credentials.token import Token
 from proxy.errors import LoginFailed
@@ -28,7 +28,7 @@ class SigningIn:
         self._shown: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.source = make(MiAuth(type="miauth", server=origin))
         self.token: asyncio.Task[Token] = asyncio.create_task(
-            sign_in(self.source, exchange, show=self._shown.set_result, wait=wait)
+            loopback_sign_in(self.source, exchange, show=self._shown.set_result, wait=wait)
         )
 
     async def shown(self) -> SigningIn:
