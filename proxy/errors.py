@@ -28,6 +28,7 @@ SidekeyError
 │   └── ContentNotInjectable     415 or 400  body injection into something that has no place for it
 ├── CredentialError              there is no token to inject
 │   ├── LoginRequired            503  a human has to act; `fix` says how
+│   │   └── SignInRequired           at a browser, on the server's own page
 │   ├── GrantRejected            502  the token endpoint said no; trying again is no use
 │   │   └── AttemptsUsedUp       as often as an account allows; not asked again for a while
 │   ├── AnswerUnusable           502  the token endpoint said yes, and no token can be read
@@ -132,6 +133,10 @@ class LoginRequired(CredentialError):
     status = 503
 
 
+class SignInRequired(LoginRequired):
+    """A human has to sign in at a browser, on the server's own page."""
+
+
 class GrantRejected(CredentialError):
     """The token endpoint refused the credential (RFC 6749 section 5.2, or a vendor's own words)."""
 
@@ -227,6 +232,7 @@ class LoginFailed(SidekeyError):
 
     slug = "login-failed"
     title = "Login failed"
+    status = 409
 
 
 class ListenError(SidekeyError):

@@ -64,7 +64,12 @@ class ConnectionsExhausted(Event):
 
 @dataclass(slots=True)  # a frozen one takes 1.6 us more of the 40 of a request
 class RequestForwarded(Event):
-    """The client got the upstream's answer. `seconds` run from its first byte to our last."""
+    """The client got the upstream's answer. `seconds` run from its first byte to our last.
+
+    Of these, `token_seconds` were spent waiting for a token, and `upstream_seconds` until the
+    upstream's answer began. `renewed` tells whether the request has waited for a new token,
+    `trace` is the client's `traceparent` (W3C Trace Context).
+    """
 
     request_id: str
     upstream: str
@@ -72,8 +77,12 @@ class RequestForwarded(Event):
     path: str
     status: int
     seconds: float
+    token_seconds: float
+    upstream_seconds: float
+    renewed: bool
     replayed: bool
     rejected: bool
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,9 @@ class RequestRefused(Event):
     status: int
     slug: str
     detail: str
+    fix: str | None
+    seconds: float
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +110,34 @@ class RequestAborted(Event):
     method: str
     path: str
     reason: str
+    seconds: float
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TokenAcquired(Event):
-    """A token endpoint handed out a token."""
+    """A token endpoint handed out a token, `seconds` after it was asked."""
 
     upstream: str
     expires_at: datetime | None
     generation: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignInBegun(Event):
+    """A browser began a sign-in to an upstream, in the running proxy."""
+
+    upstream: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignInEnded(Event):
+    """A sign-in that a browser began has ended: without `detail`, as `user` and with a token."""
+
+    upstream: str
+    user: str | None
+    detail: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +220,16 @@ class ClockJumped(Event):
 
 
 Observer = Callable[[Event], None]
+
+
+def both(first: Observer, second: Observer) -> Observer:
+    """Return an observer that tells two others."""
+
+    def observe(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return observe
 
 
 def nobody(event: Event) -> None:

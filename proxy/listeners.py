@@ -17,13 +17,19 @@ from proxy.errors import ListenError
 from proxy.gateway.capacity import Capacity
 from proxy.gateway.clients import Clients
 from proxy.gateway.gateway import Gateway
-from proxy.gateway.guard import LOOPBACK_NAMES, Guard, Listener, check_users_can_be_told
+from proxy.gateway.guard import (
+    WILDCARDS,
+    Guard,
+    Listener,
+    check_users_can_be_told,
+    in_url,
+    listener_of,
+)
 from proxy.gateway.parser import check_parser
 from proxy.gateway.server import ClientServer
 
 DRAIN = 5.0  # seconds that requests under way have to end when the proxy stops
 OWNER, OPEN = 0o600, 0o666  # modes of a unix socket
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 BACKLOG = 1024  # connections that wait to be accepted
 
 
@@ -104,12 +110,8 @@ async def _drain(runners: list[web.ServerRunner]) -> None:
 def _listener(
     sock: socket.socket, upstream: str | None, listen: Listen, served: Container[str]
 ) -> Listener:
-    names = [*LOOPBACK_NAMES, *listen.allowed_hosts]
-    if listen.host not in WILDCARDS:
-        names.append(_in_url(listen.host))
     port = None if sock.family == socket.AF_UNIX else sock.getsockname()[1]
-    own = served if upstream is None else (upstream,)
-    return Listener(port, frozenset(name.lower() for name in names), own, upstream)
+    return listener_of(listen, port, served, upstream)
 
 
 def _bind(listen: Listen, stack: ExitStack) -> socket.socket:
@@ -129,7 +131,7 @@ def _bind_tcp(host: str, port: int, stack: ExitStack) -> socket.socket:
     except (OSError, UnicodeError) as error:
         why = _reason(error)
         raise ListenError(
-            f"cannot listen on {_in_url(host)}:{port}: {why}",
+            f"cannot listen on {in_url(host)}:{port}: {why}",
             fix="choose another port (--port 0 takes a free one), or stop what listens there",
         ) from None
     stack.callback(sock.close)
@@ -177,7 +179,7 @@ def _address(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     if host in WILDCARDS:  # shown as something that a client can call
         host = "127.0.0.1"
-    return f"http://{_in_url(host)}:{port}"
+    return f"http://{in_url(host)}:{port}"
 
 
 def _reason(error: OSError | UnicodeError) -> str:
@@ -186,8 +188,3 @@ def _reason(error: OSError | UnicodeError) -> str:
         return "that is no host name"
     number = error.errno or 0
     return os.strerror(number) if number > 0 else str(error.strerror or error)  # < 0: getaddrinfo
-
-
-def _in_url(host: str) -> str:
-    """Return a host as it stands in a URL and in a Host field: an IPv6 address in brackets."""
-    return f"[{host}]" if ":" in host else host

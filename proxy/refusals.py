@@ -70,11 +70,25 @@ class ClientKeyRequired(ClientError):
 
 
 class NotAllowed(ClientError):
-    """An allow or deny rule, or a token endpoint, stands against the request."""
+    """An allow or deny rule, or a token endpoint, stands against the request.
+
+    `rule` is the place of the rule within the upstream, such as `deny[0]`.
+    """
 
     slug = "not-allowed"
     title = "Not allowed"
     status = 403
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        fix: str | None = None,
+        rule: str | None = None,
+        upstream: str | None = None,
+    ) -> None:
+        super().__init__(detail, fix=fix, upstream=upstream)
+        self.rule = rule
 
 
 class MethodNotAllowed(ClientError):

@@ -42,7 +42,7 @@ class Upstreams:
         self._build_source = build_source
         self._build_forwarding = build_forwarding
         self._observe = observe
-        self._retiring: dict[asyncio.Task[None], UpstreamConnections] = {}
+        self._retiring: dict[asyncio.Task[None], tuple[UpstreamConnections, Forwarding]] = {}
 
     def change(self, wanted: Mapping[str, Upstream]) -> Changes:
         """Serve `wanted` from now on, in one step, so that no request meets the half of it.
@@ -61,8 +61,15 @@ class Upstreams:
 
     def all_sources(self) -> set[Source]:
         """Return those of requests under way too, whose upstreams are others by now, or gone."""
-        serving = (*self._connections.values(), *self._retiring.values())
-        return {connections.source for connections in serving}
+        retiring = (connections for connections, _ in self._retiring.values())
+        return {connections.source for connections in (*self._connections.values(), *retiring)}
+
+    def under_way(self) -> dict[str, int]:
+        """Return how many requests wait for an answer, by upstream, as it is or as it was."""
+        counts = {name: forwarding.usage.users for name, forwarding in self.forwardings.items()}
+        for _, forwarding in self._retiring.values():
+            counts[forwarding.name] = counts.get(forwarding.name, 0) + forwarding.usage.users
+        return counts
 
     async def close(self) -> None:
         """Close every connection, and wait for tokens that are being fetched."""
@@ -109,7 +116,7 @@ class Upstreams:
                 await self._forget(connections.source)
 
         task = asyncio.create_task(close_when_unused(), name=f"retire {connections.name}")
-        self._retiring[task] = connections
+        self._retiring[task] = (connections, forwarding)
         task.add_done_callback(self._retiring.pop)
 
     async def _forget(self, source: Source) -> None:

@@ -103,6 +103,9 @@ FORWARDED = RequestForwarded(
     path="/api/a",
     status=200,
     seconds=0.0123456,
+    token_seconds=0.0,
+    upstream_seconds=0.0119876,
+    renewed=False,
     replayed=False,
     rejected=False,
 )
@@ -113,6 +116,8 @@ FORWARDED = RequestForwarded(
     [
         {},
         {"replayed": True},
+        {"renewed": True, "token_seconds": 1.23456},
+        {"trace": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
         {"rejected": True},
         {"seconds": 0.0},
         {"seconds": 0.00004},
@@ -227,8 +232,7 @@ def test_a_text_is_masked_where_the_name_says_that_it_is_a_credential(log: Log, 
 
 def test_what_events_say_is_not_masked() -> None:
     log = logging_to(io.StringIO())
-    fact = RequestForwarded("0123456789abcdef", "api", "GET", "/api/token", 200, 0.5, True, False)
-    log_observer()(fact)
+    log_observer()(replace(FORWARDED, path="/api/token", replayed=True))
     said = log.line()
     assert said["event"] == "request.forwarded"
     assert {name: said[name] for name in ("request_id", "upstream", "path", "status")} == {
@@ -321,7 +325,7 @@ def logged(log: Log) -> list[tuple[str, int | None]]:
     return [(line["event"], line.get("count")) for line in lines]
 
 
-REFUSED = RequestRefused("1", None, "GET", "/", 421, "host-refused", "another server")
+REFUSED = RequestRefused("1", None, "GET", "/", 421, "host-refused", "another server", None, 0.0)
 
 
 def test_of_a_flood_of_refusals_the_rest_is_counted(clock: Clock) -> None:

@@ -108,10 +108,10 @@ class Accepted:
     """`block` is what a client sends after its request line, up to the content.
 
     `hosts` holds by listener and block the host that the client named. `requests` holds the heads
-    that went to the upstream by its forwarding, method and block; `answers` what became of the
-    upstream's heads, by forwarding, the client's prefix, and the head around its date. `plans`
+    that went to the upstream by its shortcut, method and block; `answers` what became of the
+    upstream's heads, by shortcut, the client's prefix, and the head around its date. `plans`
     holds by listener and head what followed from all that, and from the target; `latest` by
-    forwarding the answer that came last. What was checked in another `epoch` is not to be noted any
+    shortcut the answer that came last. What was checked in another `epoch` is not to be noted any
     more.
     """
 

@@ -45,8 +45,10 @@ class Access:
                 return answer
         return None
 
-    def check(self, method: str, path: str) -> None:
+    def check(self, method: str, path: str) -> str | None:
         """Raise `NotAllowed` for a token endpoint, a denied request, or one that no rule allows.
+
+        Return the place of the rule that allows it, such as `allow[0]`, if there are such rules.
 
         Nobody knows how the upstream reads the path: what is denied is denied in any reading, what
         is allowed must be allowed in every one. Raises `MethodNotAllowed` for an unusual method,
@@ -55,7 +57,7 @@ class Access:
         if method not in self._methods:
             raise MethodNotAllowed(f"{method} is refused", allowed=self._methods)
         if not (self._token_endpoints or self._deny or self._allow):
-            return
+            return None
         readings = _Readings.of(path)
         in_lower_case = readings.in_lower_case()
         read = (in_lower_case.squeezed, in_lower_case.cut)
@@ -64,16 +66,23 @@ class Access:
                 "token endpoints are never reachable through a route",
                 fix="fetch no token: sidekey has one, and adds it to every request",
             )
-        if any(rule.denies(method, in_lower_case) for rule in self._deny):
-            raise NotAllowed(
-                "a deny rule of this upstream stands against the request",
-                fix="see deny of upstreams.{upstream}",
-            )
-        if self._allow and not any(rule.allows(method, readings) for rule in self._allow):
+        for index, rule in enumerate(self._deny):
+            if rule.denies(method, in_lower_case):
+                raise NotAllowed(
+                    "a deny rule of this upstream stands against the request",
+                    fix=f"see deny[{index}] of upstreams.{{upstream}}",
+                    rule=f"deny[{index}]",
+                )
+        for index, rule in enumerate(self._allow):
+            if rule.allows(method, readings):
+                return f"allow[{index}]"
+        if self._allow:
             raise NotAllowed(
                 "no allow rule of this upstream covers the request",
                 fix="see allow of upstreams.{upstream}",
+                rule="allow",
             )
+        return None
 
 
 @dataclass(frozen=True, slots=True)

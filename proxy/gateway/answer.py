@@ -15,6 +15,7 @@ from proxy.gateway.fields import as_utf8, response_fields, sendable, with_protec
 from proxy.gateway.framing import LAST_CHUNK, chunk, joined
 from proxy.gateway.location import with_local_locations
 from proxy.gateway.problems import ERROR_FIELD
+from proxy.gateway.recorder import Copy
 from proxy.gateway.upstream import UpstreamResponse
 from proxy.gateway.websocket import HANDSHAKE, join, wants_websocket
 from proxy.injection import Cookie
@@ -124,11 +125,16 @@ def client_fields(answer: UpstreamResponse, settings: Upstream, prefix: str) -> 
 
 
 async def pass_on(
-    request: web.BaseRequest, answer: UpstreamResponse, response: ForwardedResponse, patience: float
+    request: web.BaseRequest,
+    answer: UpstreamResponse,
+    response: ForwardedResponse,
+    patience: float,
+    copy: Copy | None = None,
 ) -> None:
     """Send `answer` to the client as `response`, chunk by chunk, without any delay of ours.
 
-    `patience` is how many seconds either end of a websocket may read nothing.
+    `patience` is how many seconds either end of a websocket may read nothing. A `copy` gets what
+    the client gets, but for what passes on a websocket.
     """
     if answer.status == 101:
         await _upgrade(request, answer, response, patience)
@@ -139,10 +145,14 @@ async def pass_on(
     begun = response.begin(request)
     whole = answer.whole()
     if whole is not None:
+        if copy is not None:
+            copy.add(whole)
         await response.send(begun + response.framed(whole, last=True))
         return
     await response.send(begun)
     async for data in answer.chunks():
+        if copy is not None:
+            copy.add(data)
         await response.send(response.framed(data))
     await response.send(response.framed(b"", last=True))
 

@@ -11,6 +11,7 @@ from aiohttp import HttpVersion11, web
 
 from proxy.errors import SidekeyError
 from proxy.gateway.limits import too_large
+from proxy.gateway.recorder import Copy
 from proxy.injection import ContentFilter, Injector, OutgoingRequest, content_limit
 from proxy.refusals import BadMessage, ClientTooSlow, ContentTooLarge
 
@@ -22,14 +23,22 @@ SLOWEST = 1024  # bytes a second of content, once it has been waited for as long
 class ClientContent:
     """Reads the content of `request` once, and gives it out again from what it kept.
 
-    `patience` is how many seconds the next piece may take; `limit` is the size of the whole.
+    `patience` is how many seconds the next piece may take; `limit` is the size of the whole. A
+    `copy` gets what the client sends.
     Reading raises `ClientTooSlow`, `ContentTooLarge` and `BadMessage`.
     """
 
-    def __init__(self, request: web.BaseRequest, patience: float, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        patience: float,
+        limit: int | None = None,
+        copy: Copy | None = None,
+    ) -> None:
         self._request = request
         self._patience = patience
         self._limit = limit
+        self._copy = copy
         self._waited = 0.0  # seconds, for the client alone
         self._received = 0
         self._kept = bytearray()
@@ -42,11 +51,6 @@ class ClientContent:
         self.failure: SidekeyError | None = None
         self.on_failure: Callable[[], None] | None = None
 
-    @property
-    def has_arrived(self) -> bool:
-        """Whether the client has sent all of it."""
-        return self._request.content.is_eof()
-
     def fail(self, error: SidekeyError) -> None:
         """Note why the content never ends, and tell the one whose answer waits for its end."""
         self.failure = error
@@ -55,17 +59,11 @@ class ClientContent:
 
     async def read(self, limit: int) -> bytes:
         """Return the whole content, or raise `ContentTooLarge` past `limit` bytes."""
-        over = ContentTooLarge(
-            f"content that a credential goes into may have {limit} bytes",
-            fix="send less at once, or raise max_size of the body rule",
-        )
-        if (self._request.content_length or 0) > limit:
-            raise over
+        check_size(self._request.content_length or 0, limit)
         content = bytearray()
         async for chunk in self._rest():
             content += chunk
-            if len(content) > limit:
-                raise over
+            check_size(len(content), limit)
         return bytes(content)
 
     async def beginnings(self, limit: int) -> AsyncIterator[bytes]:
@@ -139,6 +137,8 @@ class ClientContent:
 
     def _count(self, chunk: bytes) -> None:
         self._received += len(chunk)
+        if self._copy is not None:
+            self._copy.add(chunk)
         if self._limit is not None and self._received > self._limit:
             raise too_large(self._limit)
         if self._waited > self._patience and self._received < self._waited * SLOWEST:
@@ -153,6 +153,15 @@ class ClientContent:
             with suppress(ConnectionError):  # the client has left: reading will tell
                 await self._request.writer.write(CONTINUE)
             self._request.writer.output_size = 0  # the interim answer is not the answer's beginning
+
+
+def check_size(size: int, limit: int) -> None:
+    """Raise `ContentTooLarge` for more bytes than a credential may go into."""
+    if size > limit:
+        raise ContentTooLarge(
+            f"content that a credential goes into may have {limit} bytes",
+            fix="send less at once, or raise max_size of the body rule",
+        )
 
 
 async def gathered(

@@ -28,7 +28,9 @@ from proxy.errors import SidekeyError
 from proxy.events import RequestAborted, RequestForwarded
 from proxy.gateway.accepted import Accepted, AnswerHead, Plan
 from proxy.gateway.pool import UpstreamConnection
+from proxy.gateway.recorder import Record, Recorder
 from proxy.gateway.request_id import new_request_id
+from proxy.gateway.route import is_own, route
 from proxy.gateway.target import parse
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def unsupported() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An exchange that the fast lane has begun: where the answer comes, and for which token.
+    """An exchange that the fast lane has begun: where the answer comes, for which token, and when.
 
     Its forwarding is in use until it counts the exchange itself, or nobody goes on with it.
     """
@@ -69,12 +71,16 @@ class Begun:
     forwarding: Forwarding
     connection: UpstreamConnection
     token: Token | None
+    began: float  # by the monotonic clock
 
 
 class FastLane:
     """Takes requests that arrive at one listener."""
 
-    def __init__(self, gateway: Gateway, listener: Listener, accepted: Accepted) -> None:
+    def __init__(
+        self, gateway: Gateway, listener: Listener, accepted: Accepted, recorder: Recorder
+    ) -> None:
+        self.recorder = recorder
         self._gateway = gateway
         self._listener = listener
         self._accepted = accepted
@@ -82,12 +88,17 @@ class FastLane:
         self._sweeper: asyncio.TimerHandle | None = None
 
     def take(self, client: ClientConnection, data: bytes) -> bool:
-        """Begin an exchange if `data` is one whole request that is known; tell whether it is."""
+        """Begin an exchange if `data` is one whole request that is known; tell whether it is.
+
+        Contents are recorded in the ordinary lane.
+        """
+        if self.recorder.records_content:
+            return False
         end = data.find(b"\r\n\r\n") + 4
         plan = self._plan(data[:end])
         if plan is None or len(data) - end != plan.head.length:
             return False
-        upstream = plan.forwarding.idle_connection()
+        upstream = plan.forwarding.shortcut.idle_connection()
         if upstream is None:
             return False
         exchange = FastExchange(self, client, upstream, plan, data)
@@ -99,7 +110,7 @@ class FastLane:
     def _plan(self, head: bytes) -> Plan | None:
         """Return what to do with a request, `None` for one that is not known, or not any more."""
         plan = self._accepted.plans.get((self._listener, head))
-        if plan is None or not plan.forwarding.sends(plan.head.token):
+        if plan is None or not plan.forwarding.shortcut.sends(plan.head.token):
             try:
                 plan = self._planned(head)
             except SidekeyError:
@@ -117,15 +128,15 @@ class FastLane:
         if host is None or line is None:
             return None
         method, target = line[1].decode(), parse(line[2].decode())
-        if self._gateway.is_own(target):
+        if is_own(target):
             return None
-        name, rest = self._gateway.route(self._listener, host, target)
+        name, rest = route(self._listener, host, target)
         forwarding = self._gateway.forwarding(name)
-        known = None if forwarding is None else forwarding.known_head(method, rest, block)
+        known = None if forwarding is None else forwarding.shortcut.head(method, rest, block)
         if forwarding is None or known is None:
             return None
         prefix = target.path.removesuffix(rest.path)
-        sent = forwarding.start_line(method, rest) + known.block
+        sent = forwarding.shortcut.start_line(method, rest) + known.block
         return Plan(forwarding, known, method, target.path, prefix, sent)
 
     def leave(self, exchange: FastExchange) -> None:
@@ -154,8 +165,8 @@ class FastExchange:
     """
 
     __slots__ = (
-        *("_client", "_data", "_forwarding", "_lane", "_left", "_plan", "_received", "_status"),
-        *("_upstream", "began", "has_begun", "moved"),
+        *("_answered", "_client", "_data", "_forwarding", "_head", "_lane", "_left", "_plan"),
+        *("_received", "_status", "_upstream", "began", "has_begun", "moved"),
     )
 
     def __init__(
@@ -175,6 +186,7 @@ class FastExchange:
         self._forwarding = plan.forwarding
         self._data = data
         self._received = b""
+        self._head = b""
         self._left = 0  # bytes of content that are yet to come
 
     def begin(self, content: bytes) -> None:
@@ -191,7 +203,7 @@ class FastExchange:
         if self._received:
             data = self._received + data
         end = data.find(b"\r\n\r\n") + 4
-        found = self._forwarding.known_answer(self._plan, data[:end])
+        found = self._forwarding.shortcut.answer(self._plan, data[:end])
         surplus = len(data) - end - (found.known.length if found is not None else 0)
         if found is None or surplus > 0:
             self.hand_over(data)
@@ -202,6 +214,8 @@ class FastExchange:
 
     def _answer(self, known: AnswerHead, head: bytes, content: bytes) -> None:
         self.has_begun = True
+        self._answered = time.monotonic()
+        self._head = head
         self._status = known.status
         self._left = known.length
         self._pass_on(head + content, of_content=len(content))
@@ -223,15 +237,18 @@ class FastExchange:
         if self._left < 0:
             self._upstream.cut()  # more came than was announced: nobody knows for whom
         else:
-            self._forwarding.give_back(self._upstream)
+            self._forwarding.shortcut.give_back(self._upstream)
         self._forwarding.observe(
             RequestForwarded(
-                request_id=new_request_id(),
+                request_id=self._recorded(),
                 upstream=self._forwarding.name,
                 method=self._plan.method,
                 path=self._plan.path,
                 status=self._status,
                 seconds=time.monotonic() - self.began,
+                token_seconds=0.0,
+                upstream_seconds=self._answered - self.began,
+                renewed=False,
                 replayed=False,
                 rejected=False,
             )
@@ -250,10 +267,10 @@ class FastExchange:
             return
         self._leave()
         data = data or self._received
-        self._forwarding.expect(self._upstream, self._plan.method)
+        self._forwarding.shortcut.expect(self._upstream, self._plan.method)
         if data:
             self._upstream.data_received(data)
-        begun = Begun(self._forwarding, self._upstream, self._plan.head.token)
+        begun = Begun(self._forwarding, self._upstream, self._plan.head.token, self.began)
         self._client.take_over(self._data, begun)
 
     def look(self, now: float) -> None:
@@ -280,9 +297,24 @@ class FastExchange:
         self._abort(why)
 
     def _abort(self, why: str) -> None:
-        name = self._forwarding.name
-        event = RequestAborted(new_request_id(), name, self._plan.method, self._plan.path, why)
-        self._forwarding.observe(event)
+        self._forwarding.observe(
+            RequestAborted(
+                request_id=self._recorded(),
+                upstream=self._forwarding.name,
+                method=self._plan.method,
+                path=self._plan.path,
+                reason=why,
+                seconds=time.monotonic() - self.began,
+            )
+        )
+
+    def _recorded(self) -> str:
+        """Keep what the exchange looked like; return the id of its request."""
+        request_id, length = new_request_id(), self._plan.head.length
+        request = self._data[:-length] if length else self._data
+        record = Record(request, self._head, self._client.place, length > 0)
+        self._lane.recorder.keep(request_id, record)
+        return request_id
 
     def _end(self) -> None:
         self._leave()

@@ -105,6 +105,22 @@ def _dropped_from_requests(keep_credentials: bool, keep_cookies: bool) -> frozen
     return dropped if keep_cookies else dropped | COOKIES
 
 
+def why_dropped(name: str, received: MultiMapping[str]) -> str | None:
+    """Return why `request_fields` leaves the field `name` out, `None` for another's reasons."""
+    known_as = folded(name)
+    reasons = (
+        (HOP_BY_HOP | _nominated(received), "it belongs to this connection alone"),
+        (REWRITTEN, "sidekey says it anew"),
+        (FROM_BROWSERS | ABOUT_THE_CLIENT, "it tells about the client"),
+        (OVERRIDES, "it would do another method than the one that was checked"),
+        (CREDENTIALS | COOKIES, "a credential that was never meant for this API"),
+    )
+    found = next((why for names, why in reasons if known_as in names), None)
+    if found is None and known_as.startswith(NOT_FORWARDED):
+        return "it is for sidekey and for proxies, not for APIs"
+    return found
+
+
 def check_hops(received: MultiMapping[str], own: str) -> None:
     """Raise `LoopDetected` if the request has been at `own`, the id of this process, before."""
     if own in _listed(received, HOP):

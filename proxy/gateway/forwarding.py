@@ -5,45 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
-from proxy.config.models import ClientTimeouts, LocalAnswer, Upstream
+from proxy.config.models import ClientTimeouts, LocalAnswer
 from proxy.credentials.token import Token
 from proxy.errors import CredentialExhausted, SidekeyError
 from proxy.events import Observer, RequestAborted, RequestForwarded
-from proxy.gateway.accepted import Accepted, AnswerHead, Dated, Latest, Plan, RequestHead
+from proxy.gateway.accepted import Accepted
 from proxy.gateway.access import Access, content_of
 from proxy.gateway.answer import ForwardedResponse, pass_on
 from proxy.gateway.clients import Clients
 from proxy.gateway.content import ClientContent
 from proxy.gateway.cross_origin import let_read
+from proxy.gateway.exchanged import Exchanged, Times
 from proxy.gateway.fast_lane import Begun
 from proxy.gateway.fields import check_hops
 from proxy.gateway.guard import Caller
 from proxy.gateway.limits import Limits
-from proxy.gateway.pool import UpstreamConnection
 from proxy.gateway.preparation import PROCESS, Preparation, Prepared
+from proxy.gateway.recorder import Copy, Record, Recorder
 from proxy.gateway.reset import reset_at_close
-from proxy.gateway.server import connection_of
+from proxy.gateway.server import connection_of, head_as_sent
+from proxy.gateway.shortcut import Shortcut
 from proxy.gateway.target import Target, check_path
+from proxy.gateway.trace_context import trace_of
 from proxy.gateway.upstream import UpstreamConnections, UpstreamResponse
 from proxy.gateway.usage import Usage
 from proxy.gateway.websocket import check_handshake
-from proxy.injection import Cookie, Header, inject, needs_token
-
-UNUSUAL = frozenset({"expect", "transfer-encoding", "upgrade"})  # fields of a head
-
-
-@dataclass(frozen=True, slots=True)
-class Exchanged:
-    """The upstream's answer that the client will get, and how it came about."""
-
-    response: UpstreamResponse
-    token: Token | None = None
-    replayed: bool = False
-    rejected: bool = False
+from proxy.injection import inject, needs_token
 
 
 class Forwarding:
@@ -57,6 +48,7 @@ class Forwarding:
         timeouts: ClientTimeouts,
         observe: Observer,
         accepted: Accepted,
+        recorder: Recorder,
     ) -> None:
         self.name = upstream.name
         self.observe = observe
@@ -70,8 +62,8 @@ class Forwarding:
         self._settings = upstream.settings
         self._source = upstream.source
         self._accepted = accepted
-        self._is_plain = is_plain(upstream.settings)
-        self._takes_token = any(rule.uses_token for rule in upstream.settings.inject)
+        self._recorder = recorder
+        self.shortcut = Shortcut(upstream, accepted, self._checked_target)
         self._preparation = Preparation(upstream.settings, upstream.base_path, clients)
         self.close_endpoints(token_endpoints)
 
@@ -99,8 +91,9 @@ class Forwarding:
     ) -> web.StreamResponse:
         began = time.monotonic()
         epoch = self._accepted.epoch
-        content = ClientContent(request, self._patience, self._limits.content)
-        received = self._preparation.received(request, target, content)
+        copy = self._recorder.copy()
+        content = ClientContent(request, self._patience, self._limits.content, copy)
+        received = self._preparation.received(request, target, has_content=content.exists)
         rules = self._settings.inject
         shown = self._clients.key_in_head(received, rules)
         if not (caller.known or shown or self._clients.key_may_follow(received, rules)):
@@ -119,14 +112,17 @@ class Forwarding:
         with self._limits.admitted():
             prepared = await self._preparation.prepare(received, content, replace=shown)
             begun = connection_of(request).go_on()
-            exchanged = await self._exchange(prepared, content, begun)
-            fact = self._fact(request, exchanged, request_id)
+            times = Times()
+            if begun is not None:
+                began = begun.began
+            exchanged = await self._exchange(prepared, content, begun, times)
+            fact = self._fact(request, exchanged, request_id, times)
             try:
                 prefix = fact.path.removesuffix(target.path)
                 response = self._response(exchanged, prefix, caller)
-                answered = await self._answer(request, exchanged, response, fact, began)
-                if self._is_plain and caller.origin is None and epoch == self._accepted.epoch:
-                    self._accept(request, exchanged, response, prefix)
+                answered = await self._answer(request, exchanged, response, fact, began, copy)
+                if caller.origin is None:
+                    self.shortcut.learn(request, exchanged, response, prefix, epoch)
                 return answered
             finally:
                 await exchanged.response.close()
@@ -141,7 +137,7 @@ class Forwarding:
         return local
 
     def _fact(
-        self, request: web.BaseRequest, exchanged: Exchanged, request_id: str
+        self, request: web.BaseRequest, exchanged: Exchanged, request_id: str, times: Times
     ) -> RequestForwarded:
         return RequestForwarded(
             request_id=request_id,
@@ -150,8 +146,12 @@ class Forwarding:
             path=request.raw_path.partition("?")[0],
             status=exchanged.response.status,
             seconds=0.0,
+            token_seconds=times.token,
+            upstream_seconds=times.upstream,
+            renewed=times.renewed,
             replayed=exchanged.replayed,
             rejected=exchanged.rejected,
+            trace=trace_of(request.headers),
         )
 
     def _response(self, exchanged: Exchanged, prefix: str, caller: Caller) -> ForwardedResponse:
@@ -170,44 +170,57 @@ class Forwarding:
         response: ForwardedResponse,
         fact: RequestForwarded,
         began: float,
+        content: Copy | None,
     ) -> web.StreamResponse:
+        answered = self._recorder.copy()
         try:
-            await pass_on(request, exchanged.response, response, self._send_patience)
+            await pass_on(request, exchanged.response, response, self._send_patience, answered)
+            self._recorder.keep(fact.request_id, recorded(request, response, content, answered))
             self.observe(replace(fact, seconds=time.monotonic() - began))
         except (SidekeyError, ConnectionError) as error:
             if isinstance(error, SidekeyError) and not response.prepared:
                 raise
             await exchanged.response.close()  # first: the cut cancels this task
-            self._abort(request, fact, error)
+            self._recorder.keep(fact.request_id, recorded(request, response, content, answered))
+            self._abort(request, replace(fact, seconds=time.monotonic() - began), error)
         return response
 
     async def _exchange(
-        self, prepared: Prepared, content: ClientContent, begun: Begun | None
+        self, prepared: Prepared, content: ClientContent, begun: Begun | None, times: Times
     ) -> Exchanged:
         """Send with the current token; after one rejection renew it and send once more."""
         if not needs_token(prepared.request, prepared.rules):
-            return Exchanged(await self._inject_and_send(prepared, None, content, begun))
-        token = (begun.token if begun is not None else None) or await self._source.token()
-        response = await self._inject_and_send(prepared, token, content, begun)
+            return Exchanged(await self._inject_and_send(prepared, None, content, times, begun))
+        token = (begun.token if begun is not None else None) or await self._token(times)
+        response = await self._inject_and_send(prepared, token, content, times, begun)
         async with _closed_on_failure(response):
             if not await response.is_rejection(self._settings.reject_on):
                 return Exchanged(response, token)
-            fresh = await self._renewed(token, content)
+            fresh = await self._renewed(token, content, times)
             if fresh is None or not content.replayable:  # the first sending went on meanwhile
                 return Exchanged(response, token, rejected=True)
         await response.close()
-        response = await self._inject_and_send(prepared, fresh, content)
+        response = await self._inject_and_send(prepared, fresh, content, times)
         async with _closed_on_failure(response):
             rejected = await response.is_rejection(self._settings.reject_on)
         return Exchanged(response, fresh, replayed=True, rejected=rejected)
 
-    async def _renewed(self, rejected: Token, content: ClientContent) -> Token | None:
+    async def _token(self, times: Times, rejected: Token | None = None) -> Token:
+        """Return the token to send, and take down how long that took."""
+        before, began = self._source.entry, time.monotonic()
+        token = await self._source.token(rejected=rejected)
+        if self._source.provider.kept and self._source.entry is not before:
+            times.renewed = True
+            times.token += time.monotonic() - began
+        return token
+
+    async def _renewed(self, rejected: Token, content: ClientContent, times: Times) -> Token | None:
         """Return a token that is worth a second try, `None` if the first answer has to stand."""
         try:
             if not content.replayable:
                 self._source.reject(rejected)  # the next request will renew it
                 return None
-            fresh = await self._source.token(rejected=rejected)
+            fresh = await self._token(times, rejected)
         except CredentialExhausted:
             return None
         return fresh if fresh.value != rejected.value else None
@@ -217,12 +230,16 @@ class Forwarding:
         prepared: Prepared,
         token: Token | None,
         content: ClientContent,
+        times: Times,
         begun: Begun | None = None,
     ) -> UpstreamResponse:
         value = token.value if token is not None else None
         injected = inject(prepared.request, prepared.rules, value)
         connection = None if begun is None else begun.connection
-        return await self._upstream.send(injected, content, connection)
+        began = time.monotonic() if begun is None else begun.began
+        response = await self._upstream.send(injected, content, connection)
+        times.upstream += time.monotonic() - began
+        return response
 
     def _abort(self, request: web.BaseRequest, fact: RequestForwarded, error: Exception) -> None:
         """Cut the connection: a proper end would turn half an answer into a whole one."""
@@ -230,104 +247,23 @@ class Forwarding:
             reset_at_close(request, request.transport)
             request.transport.abort()
         why = error.detail if isinstance(error, SidekeyError) else "the client left"
-        self.observe(RequestAborted(fact.request_id, fact.upstream, fact.method, fact.path, why))
-
-    # What the fast lane asks for, and what it may know of a request that was forwarded here.
-
-    def sends(self, token: Token | None) -> bool:
-        """Tell whether a token is the one to send now."""
-        return not self._takes_token or token is self._source.at_hand()
-
-    def known_head(self, method: str, target: Target, block: bytes) -> RequestHead | None:
-        """Return the head to send for a client's block, if it is known and the token at hand.
-
-        Raises `ClientError` for a target that is refused.
-        """
-        head = self._accepted.requests.get((self, method, block))
-        if head is None or not self.sends(head.token):
-            return None
-        return head if self._checked_target(method, target) is None else None
-
-    def known_answer(self, plan: Plan, received: bytes) -> Latest | None:
-        """Return what the client gets for the head of an answer, if it is known."""
-        token = plan.head.token
-        latest = self._accepted.latest.get(self)
-        if latest is not None and latest.is_for(plan.prefix, received, token):
-            return latest
-        head = Dated.of(received)
-        known = self._accepted.answers.get((self, plan.prefix, head.before, head.after))
-        if known is None or known.token is not token:
-            return None
-        latest = Latest(plan.prefix, received, known, known.head.dated(head.date))
-        self._accepted.latest[self] = latest
-        return latest
-
-    def start_line(self, method: str, target: Target) -> bytes:
-        """Return the first line of a request, as it goes to the upstream."""
-        return self._upstream.start_line(
-            method, self._upstream.base_path + target.path, target.query
+        event = RequestAborted(
+            fact.request_id, fact.upstream, fact.method, fact.path, why, fact.seconds, fact.trace
         )
-
-    def idle_connection(self) -> UpstreamConnection | None:
-        """Return a connection to the upstream that is ready, if there is one."""
-        return self._upstream.pool.idle()
-
-    def give_back(self, connection: UpstreamConnection) -> None:
-        """Take back a connection whose exchange is over."""
-        self._upstream.pool.keep(connection)
-
-    def expect(self, connection: UpstreamConnection, method: str) -> None:
-        """Let aiohttp read the answer that comes on a connection."""
-        self._upstream.expect(connection, method)
-
-    def _accept(
-        self,
-        request: web.BaseRequest,
-        exchanged: Exchanged,
-        response: ForwardedResponse,
-        prefix: str,
-    ) -> None:
-        """Let the fast lane know the heads of a plain exchange."""
-        block = connection_of(request).block
-        if block is None or not is_plain_request(request) or exchanged.replayed:
-            return
-        sent = exchanged.response.sent
-        if sent:
-            rest = sent[sent.index(b"\r\n") :]
-            head = RequestHead(exchanged.token, rest, request.content_length or 0)
-            self._accepted.request(self, request.method, block, head)
-        received = exchanged.response.plain_head()
-        statuses = {rule.status for rule in self._settings.reject_on}
-        goes_on = "Connection" not in response.headers  # it says so if this is the last one
-        if received is not None and goes_on and exchanged.response.status not in statuses:
-            length = int(exchanged.response.headers["Content-Length"])
-            status = exchanged.response.status
-            answer = AnswerHead(exchanged.token, status, Dated.of(response.head), length)
-            self._accepted.answer(self, prefix, Dated.of(received), answer)
+        self.observe(event)
 
 
-def is_plain(settings: Upstream) -> bool:
-    """Tell whether what is sent for a head depends on nothing else: not the path, not the content.
-
-    Only requests that need not be counted or searched are.
-    """
-    limits = settings.limits
-    return (
-        all(isinstance(rule, Header | Cookie) and not rule.paths for rule in settings.inject)
-        and settings.client_credential == "replace"
-        and settings.redact != "content"
-        and limits.rate is None
-        and limits.concurrency is None
-    )
-
-
-def is_plain_request(request: web.BaseRequest) -> bool:
-    """Tell whether the head says nothing about the connection that would change what follows."""
-    return (
-        request.version == HttpVersion11
-        and request.keep_alive
-        and UNUSUAL.isdisjoint(map(str.lower, request.headers))
-    )
+def recorded(
+    request: web.BaseRequest,
+    response: ForwardedResponse,
+    content: Copy | None,
+    answered: Copy | None,
+) -> Record:
+    """Return what is kept of a request, and of the answer as far as the client got it."""
+    transport = request.transport
+    place = None if transport is None else transport.get_extra_info("sockname")
+    has_content = request.body_exists
+    return Record(head_as_sent(request), response.head, place, has_content, content, answered)
 
 
 @asynccontextmanager

@@ -4,7 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from multidict import CIMultiDict
+from yarl import URL
+
+from proxy.injection.request import OutgoingRequest
+from proxy.notation import origin_of
+
 LAST_CHUNK = b"0\r\n\r\n"
+WITHOUT_LENGTH = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # unless they have content
+
+
+def host_of(base_url: str) -> str:
+    """Return what the Host field says to an upstream."""
+    return URL(origin_of(base_url)).host_port_subcomponent or ""
+
+
+def target_of(path: str, query: str) -> str:
+    """Return the target of a request; `path` is the one at the upstream."""
+    return f"{path or '/'}?{query}" if query else path or "/"
+
+
+def frame(
+    fields: CIMultiDict[str], request: OutgoingRequest, *, exists: bool, length: int | None
+) -> None:
+    """Say in `fields` how the content is framed.
+
+    Where it is not at hand it is the client's own, if that `exists`; its `length` is not told if it
+    comes in chunks.
+    """
+    if request.content is not None:
+        length = len(request.content)
+    elif exists and (request.filters or length is None):
+        fields["Transfer-Encoding"] = "chunked"
+        return
+    if length or request.method not in WITHOUT_LENGTH:
+        fields["Content-Length"] = str(length or 0)
 
 
 def joined(start: bytes, fields: Iterable[tuple[str, str]]) -> bytes:

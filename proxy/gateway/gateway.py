@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Container, Mapping
 
 from aiohttp import web
@@ -15,22 +16,27 @@ from proxy.gateway.clients import Clients
 from proxy.gateway.cross_origin import let_read, permission
 from proxy.gateway.fast_lane import FastLane
 from proxy.gateway.forwarding import Forwarding
-from proxy.gateway.guard import OWN_HOST_SUFFIX, Caller, Guard, Listener
-from proxy.gateway.problems import problem
+from proxy.gateway.guard import Caller, Guard, Listener
+from proxy.gateway.problems import ERROR_FIELD, login_url, problem
+from proxy.gateway.recorder import Record, Recorder
 from proxy.gateway.request_id import new_request_id
-from proxy.gateway.server import connection_of
-from proxy.gateway.target import Target, split_prefix
-from proxy.observe.pages import Page
-from proxy.refusals import (
-    BadTarget,
-    ClientKeyRequired,
-    CrossSiteRefused,
-    MethodNotAllowed,
-    UnknownUpstream,
+from proxy.gateway.route import (
+    OWN_PREFIX,
+    check_navigation,
+    check_served,
+    is_front_door,
+    is_own,
+    route,
 )
+from proxy.gateway.server import connection_of, head_as_sent
+from proxy.gateway.target import split_prefix
+from proxy.gateway.trace_context import trace_of
+from proxy.observe.markup import prefers_html
+from proxy.observe.pages import READING, OwnPages
+from proxy.refusals import BadTarget, ClientKeyRequired
 
-READING = frozenset({"GET", "HEAD"})
-OWN_PREFIX = "_sidekey"
+PATH_LIMIT = 2048  # characters of a path that are told,
+METHOD_LIMIT = 32  # and of a method: whoever sends more than that is refused
 
 
 class Gateway:
@@ -42,11 +48,12 @@ class Gateway:
     def __init__(
         self,
         forwardings: Mapping[str, Forwarding],
-        pages: Mapping[str, Page],
+        pages: OwnPages,
         clients: Clients,
         observe: Observer,
         redaction: Redaction,
         accepted: Accepted,
+        recorder: Recorder,
     ) -> None:
         self._forwardings = forwardings
         self._pages = pages
@@ -54,6 +61,7 @@ class Gateway:
         self._observe = observe
         self._redaction = redaction
         self._accepted = accepted
+        self._recorder = recorder
 
     @property
     def served(self) -> Container[str]:
@@ -62,7 +70,7 @@ class Gateway:
 
     def fast_lane(self, guard: Guard) -> FastLane:
         """Return the fast lane for the requests that `guard` lets in."""
-        return FastLane(self, guard.listener, self._accepted)
+        return FastLane(self, guard.listener, self._accepted, self._recorder)
 
     def behind(self, guard: Guard) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         """Return what answers the requests that `guard` lets in."""
@@ -73,7 +81,7 @@ class Gateway:
         return answer
 
     async def _answer(self, request: web.BaseRequest, guard: Guard) -> web.StreamResponse:
-        request_id = new_request_id()
+        request_id, began = new_request_id(), time.monotonic()
         name: str | None = None
         caller: Caller | None = None
         try:
@@ -81,55 +89,54 @@ class Gateway:
             self._let_in(request, guard.listener, caller)
             if caller.preflight:
                 return permission(request)
-            own = self._own_page(caller.target)
-            if own is not None:
-                _check_reading(request.method)
-                return await own(self._is_known(caller, request))
-            _check_navigation(caller)
-            name, rest = self.route(guard.listener, caller.host, caller.target)
+            if is_own(caller.target):
+                return await self._own_page(request, caller, guard.listener)
+            if is_front_door(guard.listener, caller) and _prefers_page(request):
+                return web.Response(status=302, headers={"Location": f"/{OWN_PREFIX}/"})
+            check_navigation(caller)
+            name, rest = route(guard.listener, caller.host, caller.target)
             begun = connection_of(request).begun
             # What has been sent stays where it is, whoever has got the name meanwhile.
             forwarding = begun.forwarding if begun is not None else self._forwarding(name, caller)
             return await forwarding.forward(request, rest, request_id, caller)
         except SidekeyError as error:
-            answer = self._refuse(request, error, name, request_id)
-            if caller is not None and caller.origin is not None:
-                let_read(answer.headers, caller.origin)
-            return answer
+            self._tell(request, error, name, request_id, began)
+            return await self._problem(request, error, request_id, caller, guard.listener)
         except asyncio.CancelledError:
-            path = _path_of(request.raw_path)
-            why = "the client left, or the proxy stopped"
-            self._observe(RequestAborted(request_id, name or "", request.method, path, why))
+            if name is not None:  # who leaves a page of ours has seen enough
+                self._recorder.keep(request_id, _unanswered(request))
+                self._observe(
+                    RequestAborted(
+                        request_id=request_id,
+                        upstream=name,
+                        method=request.method,
+                        path=_path_of(request.raw_path),
+                        reason="the client left, or the proxy stopped",
+                        seconds=time.monotonic() - began,
+                        trace=trace_of(request.headers),
+                    )
+                )
             raise
 
     def _let_in(self, request: web.BaseRequest, listener: Listener, caller: Caller) -> None:
-        """Note that the head is no reason to refuse anything, for the fast lane."""
+        """Note for the fast lane that the head is no reason to refuse anything, with any target."""
         connection = connection_of(request)
         connection.trusted = True
-        if connection.block is not None and not caller.navigating and caller.origin is None:
+        is_plain = not (caller.navigating or caller.returning) and caller.origin is None
+        if connection.block is not None and is_plain:
             self._accepted.host(listener, connection.block, caller.host)
 
-    def is_own(self, target: Target) -> bool:
-        """Tell whether a target is one of our own pages, on every listener and host."""
-        return split_prefix(target)[0] == OWN_PREFIX
-
-    def _own_page(self, target: Target) -> Page | None:
-        if not self.is_own(target):
-            return None
-        _, rest = split_prefix(target)
-        page = self._pages.get(rest.path)
-        if page is None:
-            known = ", ".join(f"/{OWN_PREFIX}{name}" for name in self._pages)
-            raise UnknownUpstream(f"sidekey has no page {target.path}", fix=f"call one of {known}")
-        return page
-
-    def route(self, listener: Listener, host: str, target: Target) -> tuple[str, Target]:
-        """Return the upstream's name and the rest of the target, wherever the name stands."""
-        if listener.upstream is not None:
-            return listener.upstream, target
-        if host.endswith(OWN_HOST_SUFFIX):
-            return host.removesuffix(OWN_HOST_SUFFIX), target
-        return split_prefix(target)
+    async def _own_page(
+        self, request: web.BaseRequest, caller: Caller, listener: Listener
+    ) -> web.StreamResponse:
+        _, rest = split_prefix(caller.target)
+        return await self._pages.answer(
+            request,
+            rest.path,
+            known=self._is_known(caller, request),
+            is_ours=caller.origin is None,
+            origin=_called_at(request, listener),
+        )
 
     def _is_known(self, caller: Caller, request: web.BaseRequest) -> bool:
         """Tell whether a caller of our own pages may call: there a key is a Bearer token."""
@@ -141,46 +148,85 @@ class Gateway:
         return self._forwardings.get(name)
 
     def _forwarding(self, name: str, caller: Caller) -> Forwarding:
-        if name not in self._forwardings:
-            if not caller.known:
-                raise self._clients.refusal()  # who is not known learns no names
-            known = ", ".join(f"/{known}/" for known in self._forwardings)
-            raise UnknownUpstream("no upstream has this route", fix=f"call one of {known}")
+        check_served(name, self._forwardings, caller, self._clients)
         return self._forwardings[name]
 
-    def _refuse(
-        self, request: web.BaseRequest, error: SidekeyError, name: str | None, request_id: str
-    ) -> web.Response:
+    def _tell(
+        self,
+        request: web.BaseRequest,
+        error: SidekeyError,
+        name: str | None,
+        request_id: str,
+        began: float,
+    ) -> None:
+        """Tell of a request that is refused, and let the error know whom it is about."""
         if name in self._forwardings and not isinstance(error, ClientKeyRequired):
             error.upstream = name  # a stranger learns no names
         error.with_traceback(None)  # a source raises one error again and again: it would keep all
+        self._recorder.keep(request_id, _unanswered(request))
         self._observe(
             RequestRefused(
                 request_id=request_id,
                 upstream=error.upstream,
-                method=request.method,
+                method=request.method[:METHOD_LIMIT],
                 path="" if isinstance(error, BadTarget) else _path_of(request.raw_path),
                 status=error.status,
                 slug=error.slug,
                 detail=error.detail,
+                fix=error.fix,
+                seconds=time.monotonic() - began,
+                trace=trace_of(request.headers),
             )
         )
-        return problem(error, request_id, masked=self._redaction.masked)
+
+    async def _problem(
+        self,
+        request: web.BaseRequest,
+        error: SidekeyError,
+        request_id: str,
+        caller: Caller | None,
+        listener: Listener,
+    ) -> web.StreamResponse:
+        """Say what went wrong: to a browser that opens a page in HTML, and how to sign in there.
+
+        What a page of another origin may read has no such page: there is our own token in it.
+        """
+        origin = None if caller is None else _called_at(request, listener)
+        foreign = None if caller is None else caller.origin
+        as_page = foreign is None and prefers_html(request.headers.get("Accept", ""))
+        if as_page and request.method in READING and login_url(error, origin) is not None:
+            page = await self._pages.answer(
+                request, f"/login/{error.upstream}", known=True, is_ours=True, origin=origin
+            )
+            page.set_status(error.status)
+            page.headers[ERROR_FIELD] = error.slug
+            return page
+        masked = self._redaction.masked
+        answer = problem(error, request_id, masked=masked, origin=origin, as_page=as_page)
+        if foreign is not None:
+            let_read(answer.headers, foreign)
+        return answer
 
 
-def _check_reading(method: str) -> None:
-    if method not in READING:
-        raise MethodNotAllowed("sidekey's own pages are for reading", allowed=READING)
+def _prefers_page(request: web.BaseRequest) -> bool:
+    return request.method in READING and prefers_html(request.headers.get("Accept", ""))
 
 
-def _check_navigation(caller: Caller) -> None:
-    if caller.navigating:
-        raise CrossSiteRefused(
-            "a browser opened this address: a link in any document can make it do so",
-            fix="call it from a program, or set listen.browser_navigation: true",
-        )
+def _called_at(request: web.BaseRequest, listener: Listener) -> str | None:
+    """Return the origin at which a browser has called, once the guard has let it in."""
+    return None if listener.port is None else f"http://{request.headers['Host'].strip()}"
+
+
+def _unanswered(request: web.BaseRequest) -> Record:
+    transport = request.transport
+    place = None if transport is None else transport.get_extra_info("sockname")
+    return Record(head_as_sent(request), b"", place, request.body_exists)
 
 
 def _path_of(raw: str) -> str:
-    """Return the path of a target, nothing of an absolute one: it may hold `user:password@`."""
-    return raw.partition("?")[0] if raw.startswith("/") else ""
+    """Return the path of a target as it may be told: ASCII, and no longer than any API's.
+
+    Of an absolute one nothing is: it may hold `user:password@`.
+    """
+    path = raw[:PATH_LIMIT].partition("?")[0] if raw.startswith("/") else ""
+    return path.encode("ascii", "replace").decode()

@@ -22,11 +22,13 @@ from multidict import CIMultiDictProxy
 from proxy.config.models import Listen
 from proxy.errors import ListenError
 from proxy.gateway.clients import Clients
+from proxy.gateway.head import Head
 from proxy.gateway.target import Target, parse
 from proxy.refusals import BadMessage, CrossSiteRefused, HostRefused, MethodNotAllowed, PeerRefused
 
 OWN_HOST_SUFFIX = ".localhost"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 ECHOING_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})  # TRACE would echo the credential
 THROUGH_A_PROXY = (
     "Forwarded",
@@ -38,6 +40,7 @@ THROUGH_A_PROXY = (
 )
 ROOT = 0
 LAST_PORT = 65535
+LOGIN_CALLBACK = re.compile(r"/_sidekey/login/[a-z0-9][a-z0-9-]{0,62}/callback")
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _UCRED = struct.Struct("3i")  # pid, uid, gid (Linux, unix(7))
 
@@ -68,11 +71,28 @@ class Listener:
         return name.endswith(OWN_HOST_SUFFIX) and name.removesuffix(OWN_HOST_SUFFIX) in self.served
 
 
+def listener_of(
+    listen: Listen, port: int | None, served: Container[str], upstream: str | None = None
+) -> Listener:
+    """Return the listener at `port` that answers for `served`, or for the one `upstream`."""
+    names = [*LOOPBACK_NAMES, *listen.allowed_hosts]
+    if listen.host not in WILDCARDS:
+        names.append(in_url(listen.host))
+    own = served if upstream is None else (upstream,)
+    return Listener(port, frozenset(name.lower() for name in names), own, upstream)
+
+
+def in_url(host: str) -> str:
+    """Return a host as it stands in a URL and in a Host field: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """What the guard learned about who calls.
 
-    `known` is false while a phantom key may yet show that the client may call. `navigating` is a
+    `known` is false while a phantom key may yet show that the client may call, and for a browser
+    that is `returning` from a sign-in, which no other target would excuse. `navigating` is a
     browser that opens a page, where it may not. `origin` is that of a web page that may call;
     `preflight` is its browser asking whether it may.
     """
@@ -82,6 +102,7 @@ class Caller:
     known: bool
     navigating: bool = False
     preflight: bool = False
+    returning: bool = False
     origin: str | None = None
 
 
@@ -95,14 +116,22 @@ class Guard:
 
     def check(self, request: web.BaseRequest) -> Caller:
         """Return who calls; raise the `ClientError` of the first check that fails."""
-        headers = request.headers
         self._check_peer(request)
+        return self.check_head(request)
+
+    def check_head(self, request: Head) -> Caller:
+        """Check what stands in the head, whoever the peer is."""
+        headers = request.headers
         check_framing(headers, request.version)
         host = check_host(headers, self.listener)
         target = parse(request.raw_path)
         if request.method in ECHOING_METHODS:
             raise MethodNotAllowed(f"{request.method} is refused")
-        origin = check_site(headers, self._listen.allowed_origins)
+        returning = is_login_callback(request.method, target)
+        if returning and is_led_here(headers):
+            origin = None
+        else:
+            origin = check_site(headers, self._listen.allowed_origins)
         preflight = is_preflight(request)
         if preflight and origin is None:
             raise CrossSiteRefused("preflights are answered here, and this page may not call")
@@ -111,9 +140,10 @@ class Guard:
         return Caller(
             host=host,
             target=target,
-            known=not preflight and self._clients.shown_by_header(headers),
+            known=not (preflight or returning) and self._clients.shown_by_header(headers),
             navigating=is_navigation(headers) and not self._listen.browser_navigation,
             preflight=preflight,
+            returning=returning,
             origin=origin,
         )
 
@@ -200,12 +230,34 @@ def check_site(headers: CIMultiDictProxy[str], allowed: Sequence[str]) -> str | 
     return None
 
 
+def is_login_callback(method: str, target: Target) -> bool:
+    """Tell whether a browser may come back here from a sign-in page, without a client's credential.
+
+    What it then brings along is known to that sign-in alone, and without it nothing happens.
+    """
+    return method == "GET" and LOGIN_CALLBACK.fullmatch(target.path) is not None
+
+
+def is_led_here(headers: CIMultiDictProxy[str]) -> bool:
+    """Tell whether a page of another site leads its reader here: a whole window, and by GET.
+
+    Frames, fetches and prefetches are not: a page that stays can learn from them, or try often.
+    """
+    return (
+        "Origin" not in headers
+        and "Sec-Purpose" not in headers
+        and headers.getall("Sec-Fetch-Site", []) in (["cross-site"], ["same-site"])
+        and headers.getall("Sec-Fetch-Mode", []) == ["navigate"]
+        and headers.getall("Sec-Fetch-Dest", []) == ["document"]
+    )
+
+
 def is_navigation(headers: CIMultiDictProxy[str]) -> bool:
     """Tell whether a browser opens a page: typed, from a bookmark, or a link in another program."""
     return headers.get("Sec-Fetch-Site") == "none" and headers.get("Sec-Fetch-Mode") == "navigate"
 
 
-def is_preflight(request: web.BaseRequest) -> bool:
+def is_preflight(request: Head) -> bool:
     """Tell whether a browser asks what a page of another origin may do (Fetch, CORS preflight)."""
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.config.models import Upstream
 from proxy.gateway.clients import Clients
 from proxy.gateway.content import ClientContent, gathered
 from proxy.gateway.fields import hops, request_fields, without_unreadable_codings
+from proxy.gateway.head import Head
 from proxy.gateway.target import Target
 from proxy.gateway.websocket import HANDSHAKE, wants_websocket
 from proxy.injection import Cookie, Injector, OutgoingRequest, client_values, strip_credentials
@@ -38,9 +38,7 @@ class Preparation:
         self._has_cookie_rule = any(isinstance(rule, Cookie) for rule in settings.inject)
         self._looks_into_answers = any(rule.contains is not None for rule in settings.reject_on)
 
-    def received(
-        self, request: web.BaseRequest, target: Target, content: ClientContent
-    ) -> OutgoingRequest:
+    def received(self, request: Head, target: Target, *, has_content: bool) -> OutgoingRequest:
         """Return the client's request as it came, its content still to come."""
         return OutgoingRequest(
             method=request.method,
@@ -48,7 +46,7 @@ class Preparation:
             path=target.path,
             query=target.query,
             headers=CIMultiDict(request.headers),
-            has_content=content.exists,
+            has_content=has_content,
         )
 
     async def prepare(
@@ -59,19 +57,30 @@ class Preparation:
         With `replace`, what stands in the credential's place is no credential of the client's own,
         whatever `client_credential` says. Raises `CredentialConflict`.
         """
-        rules: tuple[Injector, ...] = self._settings.inject
-        keeps_own = False
         if not replace and self._settings.client_credential != "replace":
-            received = await gathered(received, rules, content)  # multipart streams unread
-            keeps_own = self._keeps_own_credential(received)
+            # Multipart streams unread.
+            received = await gathered(received, self._settings.inject, content)
+        stripped = self.stripped(received, replace=replace)
+        request = await gathered(stripped.request, stripped.rules, content)
+        return Prepared(request, stripped.rules)
+
+    def stripped(self, received: OutgoingRequest, *, replace: bool) -> Prepared:
+        """Return the request without what must not pass, its content yet to be gathered.
+
+        `received` has its content at hand where a credential of the client's own counts. Raises
+        `CredentialConflict`.
+        """
+        rules: tuple[Injector, ...] = self._settings.inject
+        keeps_own = not replace and self._keeps_own_credential(received)
         if keeps_own:
             rules = tuple(rule for rule in rules if not rule.uses_token)
         fields = self._fields(received, keeps_own=keeps_own)
-        outgoing = strip_credentials(received.with_headers(fields), rules)
-        return Prepared(await gathered(outgoing, rules, content), rules)
+        return Prepared(strip_credentials(received.with_headers(fields), rules), rules)
 
     def _keeps_own_credential(self, received: OutgoingRequest) -> bool:
         """Tell whether the client's own credential goes through in place of ours."""
+        if self._settings.client_credential == "replace":
+            return False
         if not any(value.strip() for value in client_values(received, self._settings.inject)):
             return False
         if self._settings.client_credential == "reject":

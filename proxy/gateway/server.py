@@ -102,6 +102,11 @@ class ClientConnection(web.RequestHandler):
         super().connection_made(transport)
         self._allow(self._timeouts.head.total_seconds())
 
+    @property
+    def place(self) -> object:
+        """The address of our end of the connection, `None` after its end."""
+        return None if self._wire is None else self._wire.get_extra_info("sockname")
+
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         if self._fast is not None:
@@ -358,6 +363,15 @@ class ClientServer(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         return ClientConnection(self, self._loop, **self._kwargs)
+
+
+def head_as_sent(request: web.BaseRequest) -> bytes:
+    """Return the head of a request as its client sent it, but for white space and empty lines."""
+    start = (
+        f"{request.method} {request.raw_path} HTTP/{request.version.major}.{request.version.minor}"
+    )
+    fields = b"".join(b"%b: %b\r\n" % field for field in request.raw_headers)
+    return b"%b\r\n%b\r\n" % (start.encode(errors="surrogateescape"), fields)
 
 
 def connection_of(request: web.BaseRequest) -> ClientConnection:

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.http import RawResponseMessage
 from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 from proxy.config.models import Rejection, Upstream
 from proxy.connections import forward_proxy
@@ -23,14 +22,13 @@ from proxy.gateway.content import ClientContent, filtered
 from proxy.gateway.deadline import Deadline
 from proxy.gateway.echo import WITHOUT_CONTENT, Echo
 from proxy.gateway.fields import READABLE_CODINGS
-from proxy.gateway.framing import LAST_CHUNK, chunk, head_of, joined
+from proxy.gateway.framing import LAST_CHUNK, chunk, frame, head_of, host_of, joined, target_of
 from proxy.gateway.pool import Pool, UpstreamConnection
 from proxy.injection.request import OutgoingRequest
 from proxy.notation import origin_of
 
 PEEK_LIMIT = 16 * 1024  # bytes of an answer that a `contains` condition looks at
 IDEMPOTENT = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"})  # RFC 9110 9.2.2
-WITHOUT_LENGTH = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # unless they have content
 
 
 class UpstreamResponse:
@@ -227,7 +225,7 @@ class UpstreamConnections:
         self._read = settings.timeouts.read.total_seconds()
         origin = origin_of(settings.base_url)
         proxy = forward_proxy(origin)  # reads the whole environment: once is enough
-        self._host = URL(origin).host_port_subcomponent or ""
+        self._host = host_of(settings.base_url)
         # RFC 9112 3.2.2: a forward proxy gets the absolute form, but for what it only tunnels.
         self._prefix = origin if proxy is not None and origin.startswith("http:") else ""
         self.pool = Pool(origin, proxy, self._connect)
@@ -265,8 +263,7 @@ class UpstreamConnections:
 
     def start_line(self, method: str, path: str, query: str) -> bytes:
         """Return the first line of a request; `path` is the one at the upstream."""
-        target = f"{self._prefix}{path or '/'}?{query}" if query else f"{self._prefix}{path or '/'}"
-        return f"{method} {target} HTTP/1.1".encode()
+        return f"{method} {self._prefix}{target_of(path, query)} HTTP/1.1".encode()
 
     def expect(self, connection: UpstreamConnection, method: str) -> None:
         """Let aiohttp read the answer that comes on a connection."""
@@ -315,11 +312,7 @@ class UpstreamConnections:
         start = self.start_line(request.method, request.full_path, request.query)
         fields = CIMultiDict([("Host", self._host), *request.headers.items()])
         self._echo.prepare(fields)
-        length = len(request.content) if request.content is not None else content.length
-        if request.content is None and content.exists and (request.filters or length is None):
-            fields["Transfer-Encoding"] = "chunked"
-        elif length or request.method not in WITHOUT_LENGTH:
-            fields["Content-Length"] = str(length or 0)
+        frame(fields, request, exists=content.exists, length=content.length)
         outgoing = _Outgoing(request.method, start, fields)
         at_hand = request.content
         if at_hand is None and not request.filters:

@@ -14,6 +14,11 @@ class Usage:
         self._users = 0
         self._over: asyncio.Event | None = None  # somebody waits
 
+    @property
+    def users(self) -> int:
+        """How many there are now."""
+        return self._users
+
     def begin(self) -> None:
         """Count one user more."""
         self._users += 1

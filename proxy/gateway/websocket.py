@@ -16,6 +16,7 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict, MultiMapping
 
 from proxy.errors import UpstreamUnreachable
+from proxy.gateway.head import Head
 from proxy.gateway.stall import StallWatch
 from proxy.gateway.upstream import UpstreamResponse
 from proxy.refusals import BadMessage
@@ -33,7 +34,7 @@ def wants_websocket(headers: MultiMapping[str]) -> bool:
     return "upgrade" in options
 
 
-def check_handshake(request: web.BaseRequest) -> None:
+def check_handshake(request: Head) -> None:
     """Raise `BadMessage` for a handshake that is not of RFC 6455 4.1 to the letter.
 
     Nothing that another server could take for an ordinary request may open a tunnel.

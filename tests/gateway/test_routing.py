@@ -63,11 +63,12 @@ async def test_an_unknown_route_is_a_problem_with_every_member(tmp_path: Path, t
     problem = answer.json()
     request_id = problem.pop("request_id")
     assert len(request_id) == 16
+    near = " (did you mean 'r'?)" if target == "/rr/x" else ""
     assert problem == {
-        "type": "urn:sidekey:problem:unknown-upstream",
+        "type": "/_sidekey/problems/unknown-upstream",
         "title": "Unknown upstream",
         "status": 404,
-        "detail": "no upstream has this route",
+        "detail": "no upstream has this route" + near,
         "fix": "call one of /r/",
     }
     assert answer.status == 404
@@ -109,7 +110,7 @@ async def test_our_own_pages_are_on_every_listener_and_never_forwarded(
     assert upstream.connections == 0
 
 
-@pytest.mark.parametrize("target", ["/_sidekey", "/_sidekey/", "/_sidekey/nope", "/_sidekey/r/x"])
+@pytest.mark.parametrize("target", ["/_sidekey/nope", "/_sidekey/r/x", "/_sidekey/static/nope.js"])
 async def test_an_unknown_page_of_ours_is_a_404_of_ours(tmp_path: Path, target: str) -> None:
     async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
         answer = await ask(proxy, f"GET {target}")
@@ -183,3 +184,14 @@ async def test_an_own_port_is_guarded_like_the_main_one(
                 await client.send(message(line, *fields, *handshake, host=host))
                 assert (await client.answer()).status == status, (host, fields)
         assert upstream.connections == 0
+
+
+async def test_a_browser_that_opens_the_root_finds_the_dashboard(tmp_path: Path) -> None:
+    browser = ("Accept: text/html,application/xhtml+xml", "Sec-Fetch-Site: none")
+    opened = (*browser, "Sec-Fetch-Mode: navigate")
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        found = await ask(proxy, "GET /", *opened)
+        of_upstream = await ask(proxy, "GET /", *opened, host=f"r.localhost:{proxy.port}")
+        program = await ask(proxy, "GET /")
+    assert (found.status, found.field("Location")) == (302, ["/_sidekey/"])
+    assert (of_upstream.status, program.status) == (403, 404)

@@ -1,0 +1,31 @@
+"""Events as they are told, for tests that change what matters to them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from proxy.events import (
+    RequestAborted,
+    RequestForwarded,
+    RequestRefused,
+    TokenAcquired,
+    TokenFailed,
+)
+
+FORWARDED = RequestForwarded(
+    request_id="0b5c3c6a5e0f4a7d",
+    upstream="r",
+    method="GET",
+    path="/r/a",
+    status=200,
+    seconds=0.02,
+    token_seconds=0.0,
+    upstream_seconds=0.004,
+    renewed=False,
+    replayed=False,
+    rejected=False,
+)
+REFUSED = RequestRefused("1", "r", "GET", "/r/a", 503, "login-required", "nobody", None, 0.001)
+ABORTED = RequestAborted("2", "r", "GET", "/r/a", "the client left", 0.5)
+FAILED = TokenFailed("r", "grant-rejected", "no", None, 60.0)
+ACQUIRED = TokenAcquired("r", datetime(2026, 1, 1, tzinfo=UTC), 1, 0.3)
