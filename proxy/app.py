@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from proxy.clock import Clock, utc_now
+from proxy.config import Loaded
 from proxy.config.models import Settings, Upstream
 from proxy.config.store import Store as StoreSettings
 from proxy.credentials.exchange import Exchange
@@ -22,6 +23,7 @@ from proxy.credentials.stores.file import FileStore, default_folder
 from proxy.credentials.stores.memory import MemoryStore
 from proxy.errors import ConfigError, StoreError
 from proxy.events import ClockJumped, Listening, Observer, Stopped, TokenFailed, nobody
+from proxy.face import Face, Served
 from proxy.gateway.accepted import Accepted
 from proxy.gateway.capacity import Capacity
 from proxy.gateway.clients import Clients
@@ -30,7 +32,7 @@ from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.gateway import Gateway
 from proxy.listeners import Bound, addresses_of, bound, listen
 from proxy.mistakes import survived
-from proxy.observe.pages import own_pages
+from proxy.observe.sign_ins import SignIns
 from proxy.reload import check_fixed
 from proxy.upstreams import Changes, Upstreams
 
@@ -45,7 +47,8 @@ class Running:
 
     By upstream, `urls` are where clients point their base URL, `upstreams` where requests go, both
     as they were at the start. `change` serves other settings from now on; it raises `ConfigError`
-    for what cannot change while the proxy runs, and then changes nothing.
+    for what cannot change while the proxy runs, and then changes nothing. `observe` tells its
+    observers, its own pages among them.
     """
 
     addresses: tuple[str, ...]
@@ -54,11 +57,24 @@ class Running:
     sources: Mapping[str, Source]
     exchange: Exchange
     change: Callable[[Settings], Changes]
+    observe: Observer
 
 
 def state_folder(settings: StoreSettings, environ: Mapping[str, str]) -> Path:
     """Return the folder that holds tokens, locks and the store's key."""
     return settings.path or default_folder(environ)
+
+
+def login_folder(settings: StoreSettings, environ: Mapping[str, str]) -> Path | None:
+    """Return the folder by which sign-ins of several processes notice each other.
+
+    There is none where tokens live in memory, and where nobody has a home.
+    """
+    if settings.type == "memory":
+        return None
+    with suppress(StoreError):
+        return state_folder(settings, environ)
+    return None
 
 
 def open_store(
@@ -118,6 +134,12 @@ def know_all(redaction: Redaction, settings: Settings) -> None:
         redaction.know(secret)
 
 
+def know_hidden(redaction: Redaction, loaded: Loaded) -> None:
+    """Make known to `redaction` what else the file refers to that nobody may read."""
+    for secret in loaded.hidden:
+        redaction.know(secret)
+
+
 @asynccontextmanager
 async def running(
     settings: Settings,
@@ -127,16 +149,21 @@ async def running(
     redaction: Redaction,
     sockets: Sequence[Bound] | None = None,
     is_fast: bool = True,
+    face: Face | None = None,
 ) -> AsyncIterator[Running]:
     """Serve `sockets`, or those that the settings name, until the block ends.
 
-    Without `is_fast`, every request takes the ordinary lane.
+    Without `is_fast`, every request takes the ordinary lane. `face` is what the proxy shows of
+    itself, if its caller has something to tell there.
 
     Raises `ListenError` if a port or socket cannot be had.
     """
     async with AsyncExitStack() as stack:
         if sockets is None:
             sockets = stack.enter_context(bound(settings))
+        face = face or Face()
+        observe = face.observers(observe)
+        served = Served(settings, addresses_of(sockets))
         exchange = Exchange(_SYSTEM)
         stack.push_async_callback(exchange.close)
         know_all(redaction, settings)
@@ -150,17 +177,31 @@ async def running(
             timeouts=settings.listen.timeouts,
             observe=observe,
             accepted=accepted,
+            recorder=face.recorder,
         )
         upstreams = Upstreams(source, forwarding, observe)
         stack.push_async_callback(upstreams.close)
         upstreams.change(settings.upstreams)
+        face.measures.under_way = upstreams.under_way
         with suppress(StoreError):  # whoever needs the store will hear of it
             await store.tidy()
         await asyncio.gather(*(_look_at(one, observe) for one in upstreams.sources.values()))
-        pages = own_pages(upstreams.sources, clients.refusal)
-        gateway = Gateway(upstreams.forwardings, pages, clients, observe, redaction, accepted)
+        is_lasting = settings.store.type != "memory"
+        sign_ins = SignIns(
+            upstreams.sources,
+            exchange,
+            observe,
+            face.logins,
+            face.sharing,
+            is_lasting=is_lasting,
+        )
+        stack.push_async_callback(sign_ins.close)
+        pages = face.pages(upstreams.sources, served, redaction, clients.refusal, sign_ins)
+        gateway = Gateway(
+            upstreams.forwardings, pages, clients, observe, redaction, accepted, face.recorder
+        )
         capacity = Capacity(settings.listen.max_connections, observe)
-        urls = await listen(
+        served.urls = await listen(
             sockets,
             settings,
             gateway,
@@ -169,20 +210,32 @@ async def running(
             stack,
             is_fast=is_fast and unsupported() is None,
         )
+        stack.callback(face.stop)
+        stack.callback(sign_ins.stop)
         tending = asyncio.create_task(_tend(upstreams.all_sources, observe), name="tend the tokens")
         stack.push_async_callback(_cancelled, tending)
-        addresses = addresses_of(sockets)
-        observe(Listening(addresses, tuple(upstreams.sources)))
+        observe(Listening(served.addresses, tuple(upstreams.sources)))
 
         def change(wanted: Settings) -> Changes:
             check_fixed(settings, wanted)
             know_all(redaction, wanted)
             clients.change(wanted.clients)
             accepted.forget()
-            return upstreams.change(wanted.upstreams)
+            served.settings = wanted
+            changes = upstreams.change(wanted.upstreams)
+            sign_ins.tidy()
+            return changes
 
         base_urls = {name: upstream.base_url for name, upstream in settings.upstreams.items()}
-        yield Running(addresses, urls, base_urls, upstreams.sources, exchange, change)
+        yield Running(
+            served.addresses,
+            served.urls,
+            base_urls,
+            upstreams.sources,
+            exchange,
+            change,
+            observe,
+        )
     observe(Stopped())
 
 

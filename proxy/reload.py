@@ -25,14 +25,14 @@ class Reload:
 
     `load` fills in the versions of the files that it reads, even where it fails. It runs in a
     thread, since a program or a keyring may take long. `files` are those of the first loading,
-    `change` takes the settings over.
+    `change` takes over what was loaded.
     """
 
     def __init__(
         self,
         load: Callable[[Versions], Loaded],
         files: Versions,
-        change: Callable[[Settings], Changes],
+        change: Callable[[Loaded], Changes],
         observe: Observer,
         asked: asyncio.Event,
     ) -> None:
@@ -67,7 +67,7 @@ class Reload:
         self._files = files  # those of an attempt that fails too: mending one is a change
         try:
             loaded = await asyncio.wrap_future(in_background(lambda: self._load(files)))
-            changes = self._change(loaded.settings)
+            changes = self._change(loaded)
         except ConfigError as error:
             self._observe(ConfigRefused(tuple(error.issues)))
         else:

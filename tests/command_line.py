@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -245,8 +247,23 @@ async def until(happened: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+def workers_of(proxy: Started) -> list[int]:
+    """Return the pids of the processes that serve."""
+    asked = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(proxy.process.pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [int(pid) for pid in asked.stdout.split()]
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on, for what cannot be told to take any."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
+    """Return a port that nobody listens on, for what cannot be told to take any.
+
+    It is below those that kernels give away by themselves, to somebody else meanwhile.
+    """
+    while True:
+        port = random.randint(15_000, 30_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

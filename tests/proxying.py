@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.app import Running, open_store, running
+from proxy.app import Running, know_hidden, login_folder, open_store, running
 from proxy.config import load
 from proxy.credentials.redaction import Redaction
 from proxy.credentials.source import Source
 from proxy.credentials.stores.base import Store
 from proxy.events import Event, Observer
+from proxy.face import Face
 
 IS_FAST = os.environ.get("SIDEKEY_LANE") != "ordinary"  # so that every test can run in both lanes
 BEGINNING = "listen: {port: 0}\nstore: {type: memory}\n"
@@ -77,7 +78,8 @@ async def sidekey(
     indented = "".join(f"  {line}\n" for line in upstreams.strip("\n").splitlines())
     path.write_text(f"{beginning}upstreams:\n{indented}")
     path.chmod(0o600)
-    settings = load(path, environ=environ or {}).settings
+    loaded = load(path, environ=environ or {})
+    settings = loaded.settings
     events: list[Event] = []
 
     def observe_all(event: Event) -> None:
@@ -85,14 +87,18 @@ async def sidekey(
         if observe is not None:
             observe(event)
 
+    logins = login_folder(settings.store, environ or {})
+    redaction = redaction or Redaction()
+    know_hidden(redaction, loaded)
     kept = store if store is not None else open_store(settings.store, environ or {})
     try:
         async with running(
             settings,
             store=kept,
             observe=observe_all,
-            redaction=redaction or Redaction(),
+            redaction=redaction,
             is_fast=is_fast,
+            face=Face(lambda: loaded.effective, logins=logins),
         ) as proxy:
             yield Sidekey(proxy, events)
     finally:

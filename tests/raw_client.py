@@ -169,7 +169,7 @@ def check_problem(answer: RawAnswer, status: int, slug: str) -> None:
     assert (answer.status, problem["status"]) == (status, status)
     assert answer.field("Sidekey-Error") == [slug]
     assert answer.field("Content-Type") == ["application/problem+json"]
-    assert problem["type"] == f"urn:sidekey:problem:{slug}"
+    assert problem["type"] == f"/_sidekey/problems/{slug}"
     assert problem["upstream"] == "r"
     assert problem["title"]
     assert problem["detail"]

@@ -82,9 +82,11 @@ async def test_a_reload_that_fails_unexpectedly_is_not_the_last_one(
         return loaded
 
     async with sidekey(tmp_path, keyed(NOWHERE), environ=ENVIRON) as proxy:
-        task = asyncio.create_task(
-            Reload(load_again, {}, proxy.running.change, told.set_result, asked).run()
+        change = proxy.running.change
+        reloading = Reload(
+            load_again, {}, lambda loaded: change(loaded.settings), told.set_result, asked
         )
+        task = asyncio.create_task(reloading.run())
         asked.set()
         await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
         task.cancel()

@@ -202,8 +202,11 @@ def _said(event: Event) -> dict[str, Any]:
     facts = {
         name: value for name, value in known.items() if value is not None and value is not False
     }
-    if isinstance(event, RequestForwarded):
-        facts["seconds"] = round(event.seconds, 4)
+    for name in ("seconds", "token_seconds", "upstream_seconds"):
+        if name in facts:
+            facts[name] = round(facts[name], 4)
+    if facts.get("token_seconds") == 0:
+        del facts["token_seconds"]
     if "expires_at" in facts:
         facts["expires_at"] = facts["expires_at"].isoformat(timespec="seconds")
     return facts

@@ -84,11 +84,15 @@ class RequestLog:
 
 def _rendered(event: RequestForwarded, moment: float) -> str:
     second, fraction = divmod(int(moment * 1_000_000), 1_000_000)
+    waited = f'"token_seconds": {round(event.token_seconds, 4)}, ' if event.token_seconds else ""
+    renewed = '"renewed": true, ' if event.renewed else ""
     replayed = '"replayed": true, ' if event.replayed else ""
+    trace = f'"trace": {quoted(event.trace)}, ' if event.trace is not None else ""
     return (
         f'{{"request_id": "{event.request_id}", "upstream": {quoted(event.upstream)},'
         f' "method": "{event.method}", "path": {quoted(event.path)},'
-        f' "status": {event.status}, "seconds": {round(event.seconds, 4)}, {replayed}'
+        f' "status": {event.status}, "seconds": {round(event.seconds, 4)}, {waited}'
+        f'"upstream_seconds": {round(event.upstream_seconds, 4)}, {renewed}{replayed}{trace}'
         f'"event": "request.forwarded", "level": "info",'
         f' "timestamp": "{_second(second)}.{fraction:06d}Z"}}\n'
     )

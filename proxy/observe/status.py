@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -26,7 +27,7 @@ class Status:
     first request, `expired` renews it then, `acquiring` is at it. `blocked` was refused by the
     token endpoint, `failed` cannot reach it, `login-required` waits for a human.
     `stored` is false while the token lives in memory only. `attempts_left` may be refused before
-    sidekey pauses for the rest of the hour.
+    sidekey pauses for the rest of the hour. `problem` is the slug of the `error`.
     """
 
     upstream: str
@@ -37,6 +38,7 @@ class Status:
     user: str | None = None
     stored: bool | None = None
     attempts_left: int | None = None
+    problem: str | None = None
     error: str | None = None
     fix: str | None = None
 
@@ -48,6 +50,11 @@ class Status:
             for name, value in facts.items()
             if value is not None
         }
+
+
+async def statuses_of(sources: Mapping[str, Source]) -> list[Status]:
+    """Return the state of each of `sources`."""
+    return await asyncio.gather(*map(status_of, tuple(sources.values())))
 
 
 async def status_of(source: Source) -> Status:
@@ -74,6 +81,7 @@ async def status_of(source: Source) -> Status:
         user=None if entry is None else entry.token.outputs.get("user"),
         stored=None if source.saved else False,
         attempts_left=attempts.left if source.provider.buys else None,
+        problem=None if failure is None else failure.slug,
         error=None if failure is None else said(failure.detail),
         fix=None if failure is None or failure.fix is None else said(failure.fix),
     )
@@ -97,9 +105,3 @@ def _remembered(source: Source, entry: Entry | None, attempts: Attempts) -> Side
         why = "nobody has signed in yet" if entry is None else "the token was rejected"
         return LoginRequired(why, fix=f"sidekey login {source.name}")
     return GrantRejected(attempts.refusal) if attempts.refusal else None
-
-
-def as_json(statuses: list[Status]) -> str:
-    """Return the states as a JSON document with the member `upstreams`."""
-    members = {"upstreams": [status.members() for status in statuses]}
-    return json.dumps(members, ensure_ascii=False, indent=2) + "\n"
