@@ -72,7 +72,7 @@ async def test_requests_sends_json_nothing_and_a_file(route: Route) -> None:
     assert json.loads(nothing[1])["username"] == "bob"
     assert json.loads(file[1])["name"] == "renamed.txt"
     problem = json.loads(bare[1])
-    assert (bare[0], problem["type"]) == (415, "urn:sidekey:problem:content-not-injectable")
+    assert (bare[0], problem["type"]) == (415, "/_sidekey/problems/content-not-injectable")
     assert "Content-Type" in problem["fix"] or "application/json" in problem["fix"]
 
 
