@@ -2,47 +2,103 @@
 
 from __future__ import annotations
 
-import shlex
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from proxy import __version__
 from proxy.app import Running
-from proxy.cli.output import table
+from proxy.cli.colour import painted
+from proxy.clock import utc_now
 from proxy.config import Loaded
-from proxy.config.models import Clients
-from proxy.observe.status import SERVING, status_of
+from proxy.credentials.source import Source
+from proxy.observe.curl import curl_line
+from proxy.observe.status import SERVING, Status, status_of
+
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_WORDS = {
+    "renewing": "being renewed",
+    "expired": "renewed at the first request",
+    "idle": "fetched at the first request",
+    "acquiring": "being fetched",
+}
+
+
+class _Row(NamedTuple):
+    """One upstream: where it is served, where that leads, and how its credential is."""
+
+    url: str
+    upstream: str
+    state: str
+    serves: bool
 
 
 async def banner(loaded: Loaded, proxy: Running) -> str:
-    """Return what is served where, and a line to paste."""
+    """Return what is served where, how each credential is, and lines to paste."""
     rows = [await _row(proxy, name) for name in proxy.upstreams]
-    first = next(iter(proxy.upstreams))
-    return (
-        f"sidekey {__version__}, {loaded.path}\n{table(rows)}\n"
-        f"try:  curl -i {_shown(loaded.settings.clients)}{_curl_url(proxy, first)}\n"
-        "stop with Ctrl-C"
+    settings = loaded.settings
+    lines = [
+        painted(f"sidekey {__version__}", "bold") + f", {loaded.path}",
+        *_rendered(rows, _columns()),
+        *(
+            f"try:  {curl_line(name, proxy.urls[name], upstream, settings.clients)}"
+            for name, upstream in settings.upstreams.items()
+        ),
+    ]
+    if not proxy.addresses[0].startswith("unix:"):
+        lines.append(f"dashboard:  {proxy.addresses[0]}/_sidekey/")
+    return "\n".join([*lines, "stop with Ctrl-C"])
+
+
+async def _row(proxy: Running, name: str) -> _Row:
+    source = proxy.sources[name]
+    status = await status_of(source)
+    return _Row(
+        f"{proxy.urls[name]}/",
+        proxy.upstreams[name],
+        _state(source, status, utc_now()),
+        status.state in SERVING,
     )
 
 
-def _shown(clients: Clients | None) -> str:
-    """Return curl's option with which a client shows who it is; the secret itself stays out."""
-    if clients is None:
-        return ""
-    if clients.header is not None:
-        return f'-H "{clients.header.name}: $SECRET" '
-    return '-H "Authorization: Bearer $KEY" '
+def _state(source: Source, status: Status, now: datetime) -> str:
+    """Return in words how a credential is, or what has to be done before it can be used."""
+    if status.state not in SERVING:
+        return f"first: {status.fix or status.error}"
+    if not source.provider.kept:
+        return "has a key"
+    if status.state in _WORDS:
+        return _WORDS[status.state]
+    user = f" as {status.user}" if status.user else ""
+    end = f", expires in {_length(status.expires_at - now)}" if status.expires_at else ""
+    return f"ready{user}{end}"
 
 
-async def _row(proxy: Running, name: str) -> tuple[str, ...]:
-    """Return where an upstream is, and what has to be done before it can serve."""
-    status = await status_of(proxy.sources[name])
-    needed = "" if status.state in SERVING else f"first: {status.fix or status.error}"
-    return f"  {proxy.urls[name]}/", "->", proxy.upstreams[name], needed
+def _length(time: timedelta) -> str:
+    """Return a length of time in its largest unit, such as `52m`."""
+    seconds = max(int(time.total_seconds()), 0)
+    name, size = next((unit for unit in _UNITS if seconds >= unit[1]), _UNITS[-1])
+    return f"{seconds // size}{name}"
 
 
-def _curl_url(proxy: Running, name: str) -> str:
-    """Return the arguments with which curl reaches an upstream, ready for a shell."""
-    url = f"{proxy.urls[name]}/"
-    if not url.startswith("unix:"):
-        return url
-    path, _, rest = url.removeprefix("unix:").rpartition(f"/{name}/")
-    return f"--unix-socket {shlex.quote(path)} http://localhost/{name}/{rest}"
+def _rendered(rows: Sequence[_Row], columns: int) -> Iterator[str]:
+    """Yield a line for each upstream; the state gets one of its own where it would not fit."""
+    urls = max(len(row.url) for row in rows)
+    upstreams = max(len(row.upstream) for row in rows)
+    before = len("  ") + urls + len(" -> ") + upstreams + len("  ")
+    is_wide = all(before + len(row.state) <= columns for row in rows)
+    for row in rows:
+        state = painted(row.state, "green" if row.serves else "yellow")
+        url = painted(row.url, "cyan") + " " * (urls - len(row.url))
+        gap = "  " + " " * (upstreams - len(row.upstream)) if is_wide else "\n      "
+        yield f"  {url} -> {row.upstream}{gap}{state}"
+
+
+def _columns() -> int:
+    """Return the width of the terminal; one that does not tell is as wide as most."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80

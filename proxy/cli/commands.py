@@ -10,7 +10,10 @@ from proxy import __version__
 from proxy.cli import (
     check,
     demo,
+    env,
+    explain,
     health,
+    init,
     login,
     logout,
     presets,
@@ -19,19 +22,51 @@ from proxy.cli import (
     schema,
     status,
     token,
+    trace,
 )
+from proxy.cli import exec as exec_
+
+HELP = """\
+Point any HTTP tool at localhost; sidekey gets, keeps and injects the right
+credential.
+
+\b
+Examples:
+  sidekey demo                    a look at it, with nothing to set up
+  sidekey init                    asks a few questions, writes sidekey.yaml
+  sidekey run                     serves; shows a curl line for each upstream
+  sidekey exec -- python bot.py   serves as long as a command runs
+"""
 
 app = typer.Typer(
     name="sidekey",
-    help="Point any HTTP tool at localhost; sidekey gets, keeps and injects the right credential.",
+    help=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
     rich_markup_mode=None,
 )
-COMMANDS = (run, check, demo, login, logout, refresh, status, token, presets, schema, health)
+COMMANDS = (
+    init,
+    check,
+    run,
+    exec_,
+    env,
+    login,
+    logout,
+    refresh,
+    status,
+    token,
+    explain,
+    trace,
+    presets,
+    schema,
+    health,
+    demo,
+)
+SYNTAX = {exec_: exec_.CommandBehindDashes}
 for module in COMMANDS:
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+    app.command(module.__name__.rpartition(".")[2], cls=SYNTAX.get(module))(module.command)
 
 
 def _version(wanted: bool) -> None:

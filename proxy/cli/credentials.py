@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 
-from proxy.app import build_source, know_all, open_store
+from proxy.app import build_source, know_all, know_hidden, open_store
 from proxy.cli.options import check_name
 from proxy.cli.output import say
 from proxy.clock import Clock
 from proxy.config import Loaded
-from proxy.credentials.exchange import TIMEOUT, Exchange
+from proxy.credentials.exchange import TIMEOUT, Exchange, Step
 from proxy.credentials.redaction import Redaction
 from proxy.credentials.resources import Resources
 from proxy.credentials.source import GRACE, Source
@@ -21,22 +21,28 @@ from proxy.credentials.stores.base import LOCK_PATIENCE
 from proxy.errors import SidekeyError
 from proxy.events import EntryPutAside, Event, TokenNotStored
 
+Watch = Callable[[Step], None]
+
 
 @asynccontextmanager
-async def sources_of(loaded: Loaded) -> AsyncIterator[tuple[dict[str, Source], Exchange]]:
+async def sources_of(
+    loaded: Loaded, watch: Watch | None = None, *, anew: bool = False
+) -> AsyncIterator[tuple[dict[str, Source], Exchange]]:
     """Yield every source, and the exchange that they use.
 
     They wait as long as others may be at it and a token endpoint may take: nobody waits here but
-    the one who asks.
+    the one who asks. `watch` is told of each token request; with `anew`, tokens are acquired as if
+    there were none.
     """
-    exchange = Exchange(Clock())
+    exchange = Exchange(Clock(), watch)
     store = open_store(loaded.settings.store, os.environ, _tell)
     redaction = Redaction()
     know_all(redaction, loaded.settings)
+    know_hidden(redaction, loaded)
     try:
         build = partial(
             build_source,
-            resources=Resources(store, exchange, _tell, redaction, lasting=False),
+            resources=Resources(store, exchange, _tell, redaction, lasting=False, anew=anew),
             patience=LOCK_PATIENCE + TIMEOUT,
         )
         upstreams = loaded.settings.upstreams
@@ -78,8 +84,10 @@ def _tell(event: Event) -> None:
 
 
 @asynccontextmanager
-async def source_of(loaded: Loaded, name: str) -> AsyncIterator[tuple[Source, Exchange]]:
+async def source_of(
+    loaded: Loaded, name: str, watch: Watch | None = None, *, anew: bool = False
+) -> AsyncIterator[tuple[Source, Exchange]]:
     """Yield the source of the upstream `name`, and its exchange. Raises `ConfigError`."""
     check_name(loaded, name)
-    async with sources_of(loaded) as (sources, exchange):
+    async with sources_of(loaded, watch, anew=anew) as (sources, exchange):
         yield sources[name], exchange

@@ -17,13 +17,14 @@ import aiohttp
 import typer
 
 from proxy.app import Running, open_store, running
+from proxy.cli.loopback import loopback_sign_in
 from proxy.cli.output import FAILED, say, table
 from proxy.config import load
-from proxy.credentials.login import sign_in
 from proxy.credentials.providers import InteractiveProvider
 from proxy.credentials.redaction import Redaction
 from proxy.errors import ListenError
 from proxy.events import Observer, nobody
+from proxy.face import Face
 from proxy.observe import logs
 from proxy.sandbox.demonstration import SAMPLES, Demonstration, Sample, demonstration
 
@@ -35,7 +36,13 @@ def command(
         bool, typer.Option("--once", help="Send one request to each upstream, then stop.")
     ] = False,
 ) -> None:
-    """Start made-up upstreams with a proxy in front of them."""
+    """Start made-up upstreams with a proxy in front of them.
+
+    \b
+    Examples:
+      sidekey demo
+      sidekey demo --once
+    """
     if once:
         raise typer.Exit(asyncio.run(_once()))
     redaction = Redaction()
@@ -69,6 +76,7 @@ async def _stay(redaction: Redaction) -> None:
 async def _show(proxy: Running, stopped: asyncio.Event) -> None:
     say("Made-up upstreams, and where sidekey serves them:\n")
     say(table([(f"  {proxy.urls[name]}/", "->", url) for name, url in proxy.upstreams.items()]))
+    say(f"\nThe dashboard:  {proxy.addresses[0]}/_sidekey/")
     say("\nNo line below holds a credential:\n")
     for sample in SAMPLES:
         print(f"curl '{proxy.urls[sample.upstream]}{sample.path}'{sample.curl}", flush=True)
@@ -84,12 +92,15 @@ async def _proxy(
     with tempfile.TemporaryDirectory(prefix="sidekey-demo-") as folder:
         path = Path(folder) / "sidekey.yaml"
         path.write_text(demo.config(port))
-        settings = load(path, environ=demo.environ).settings
+        loaded = load(path, environ=demo.environ)
+    settings, face = loaded.settings, Face(lambda: loaded.effective)
     store = open_store(settings.store, os.environ)
-    async with running(settings, store=store, observe=observe, redaction=redaction) as proxy:
+    async with running(
+        settings, store=store, observe=observe, redaction=redaction, face=face
+    ) as proxy:
         for source in proxy.sources.values():
             if isinstance(source.provider, InteractiveProvider):
-                await sign_in(source, proxy.exchange, show=demo.approve, wait=30)
+                await loopback_sign_in(source, proxy.exchange, show=demo.approve, wait=30)
         yield proxy
 
 

@@ -13,6 +13,11 @@ def command(config: ConfigOption = None) -> None:
     """Exit 0 if the running proxy is alive.
 
     Of the configuration only `listen` counts: a mistake elsewhere is none of a proxy's that runs.
+
+    \b
+    Examples:
+      sidekey health
+      sidekey health --config /etc/sidekey/config.yaml
     """
     listen = load_listen(config)
     if ask(listen, "/_sidekey/healthz", "status") != "ok":

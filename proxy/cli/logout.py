@@ -11,7 +11,12 @@ from proxy.config import Loaded
 
 
 def command(name: NameArgument, config: ConfigOption = None) -> None:
-    """Forget an upstream's token; a running proxy notices."""
+    """Forget an upstream's token; a running proxy notices.
+
+    \b
+    Examples:
+      sidekey logout misskey
+    """
     if asyncio.run(_forget(load_config(config), name)):
         say(f"{name}: forgotten here; revoke the token at the server too if it may be known")
     else:

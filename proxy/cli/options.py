@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.completion import complete_upstream
 from proxy.cli.output import say
 from proxy.config import Loaded, find, listen_of, load
+from proxy.config.issues import did_you_mean
 from proxy.config.models import Listen
 from proxy.config.versions import Versions
 from proxy.errors import ConfigError
@@ -20,7 +22,12 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="The configuration file.", show_default=False),
 ]
-NameArgument = Annotated[str, typer.Argument(help="The upstream's name.", show_default=False)]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        help="The upstream's name.", show_default=False, autocompletion=complete_upstream
+    ),
+]
 
 
 def load_config(
@@ -54,6 +61,7 @@ def check_name(loaded: Loaded, name: str) -> None:
     """Raise `ConfigError` if no upstream has this name."""
     known = loaded.settings.upstreams
     if name not in known:
+        hint = did_you_mean(name, known)
         raise ConfigError(
-            [f"{loaded.path}: no upstream is named {name}; there are: {', '.join(known)}"]
+            [f"{loaded.path}: no upstream is named {name}{hint}; there are: {', '.join(known)}"]
         )

@@ -7,19 +7,31 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.completion import complete_preset
 from proxy.cli.output import table
 from proxy.config import presets
+from proxy.config.issues import did_you_mean
 from proxy.errors import ConfigError
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="Show this one.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show this one.", show_default=False, autocompletion=complete_preset),
+    ] = None,
 ) -> None:
-    """List the catalogue of known APIs, or show one entry."""
+    """List the catalogue of known APIs, or show one entry.
+
+    \b
+    Examples:
+      sidekey presets
+      sidekey presets jquants-v2
+    """
     catalogue = presets()
     if name is None:
         print(table([(known, preset.description) for known, preset in catalogue.items()]))
     elif name in catalogue:
         print((files("proxy.catalog") / f"{name}.yaml").read_text(encoding="utf-8").rstrip())
     else:
-        raise ConfigError([f"no preset is named {name}; there are: {', '.join(catalogue)}"])
+        hint = did_you_mean(name, catalogue)
+        raise ConfigError([f"no preset is named {name}{hint}; there are: {', '.join(catalogue)}"])

@@ -16,6 +16,10 @@ def command(name: NameArgument, config: ConfigOption = None) -> None:
     """Renew an upstream's token now, also after refusals.
 
     A running proxy notices.
+
+    \b
+    Examples:
+      sidekey refresh jquants
     """
     loaded = load_config(config)
     check_name(loaded, name)

@@ -27,6 +27,11 @@ def command(
     """Show the state of each token; exit 4 if one needs a login.
 
     Exits 1 if a token cannot be had for another reason.
+
+    \b
+    Examples:
+      sidekey status
+      sidekey status --json | jq '.upstreams[] | {upstream, state}'
     """
     loaded = load_config(config)
     upstreams = _told(loaded)

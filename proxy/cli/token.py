@@ -10,7 +10,12 @@ from proxy.config import Loaded
 
 
 def command(name: NameArgument, config: ConfigOption = None) -> None:
-    """Print the current token and nothing else, for $(...)."""
+    """Print the current token and nothing else, for $(...).
+
+    \b
+    Examples:
+      curl -H "Authorization: Bearer $(sidekey token api)" https://api.example.com
+    """
     print(asyncio.run(_token(load_config(config), name)))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jsonschema
 import yaml
 from command_line import ROOT, Home
+from token_server import token_server
 from typer.testing import CliRunner
 
 from proxy.cli.commands import app
@@ -86,8 +88,49 @@ async def test_check_online_acquires_a_token_where_no_human_is_needed(home: Home
     assert "'mailaddress' or 'password' is incorrect." in wrong.out
     assert "portal: ok" in wrong.out
     assert "canary" not in wrong.said
+    assert "jquants: sidekey trace jquants shows what is asked and answered" in wrong.err
+    assert "sidekey trace portal" not in wrong.err
     assert (offline.code, offline.err) == (0, "")
     assert jquants.calls["/v1/token/auth_user"] == 2
+
+
+async def test_check_effective_tells_every_value_and_where_it_came_from(home: Home) -> None:
+    path = home.configure(
+        "upstreams:\n"
+        "  jquants:\n"
+        "    preset: jquants-v1\n"
+        "    provider: {mailaddress: a-literal-canary, password: '${PASSWORD:-canary}'}\n"
+        "    client_credential: ${UNSET:-reject}\n"
+    )
+    ended = await home.run("check", "--effective", PASSWORD="a-canary", SIDEKEY_PORT="8081")
+    assert ended.code == 0
+    first, *told = ended.out.splitlines()
+    assert first == f"{path}: ok, 1 upstream"
+    jquants, file = "upstreams.jquants", path.name
+    assert {
+        "listen.port = 8081   (SIDEKEY_PORT)",
+        "listen.allowed_hosts = []   (default)",
+        "clients = null   (default)",
+        f"{jquants}.base_url = https://api.jquants.com/v1   (preset jquants-v1)",
+        f"{jquants}.provider.mailaddress = ***   ({file}:4)",
+        f"{jquants}.provider.password = ***   ({file}:4, ${{PASSWORD:-...}})",
+        f"{jquants}.client_credential = reject   ({file}:5, ${{UNSET:-...}})",
+        f"{jquants}.inject[0].format = Bearer {{token}}   (default)",
+        f"{jquants}.deny[0].paths = [/v1/token/**]   (preset jquants-v1)",
+    } <= set(told)
+    assert "canary" not in ended.said
+
+
+async def test_check_online_asks_for_all_tokens_at_once_and_tells_in_order(home: Home) -> None:
+    async with token_server(fault=lambda: 0.5) as server:
+        upstreams = (server.upstreams("slow"), server.upstreams("other", renews=False))
+        home.configure("".join(["upstreams:\n", *(f"  {upstream}\n" for upstream in upstreams)]))
+        ended = await home.run("check", "--online")
+    assert ended.code == 0
+    assert server.most_at_once == 2
+    names = [line.partition(":")[0] for line in ended.out.splitlines()[1:]]
+    assert names == ["slow", "other"]
+    assert re.search(r"^slow: ok, has a token until \S+ \(\d+\.\d s\)$", ended.out, re.MULTILINE)
 
 
 async def test_the_schema_is_json_and_accepts_the_example(home: Home) -> None:

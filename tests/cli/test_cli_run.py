@@ -39,13 +39,14 @@ async def test_the_banner_names_each_upstream_and_its_curl_line_works(home: Home
             await proxy.err.shows("stop with Ctrl-C")
             banner = proxy.err.text
             served = rf"http://127\.0\.0\.1:\d+/{{}}/ +-> +{origin}"
-            await proxy.err.shows(served.format("jquants") + r"/v2\r?$")
-            await proxy.err.shows(served.format("other") + r" +first: sidekey login other\r?$")
-            line = (await proxy.err.shows(r"try: +(curl .+?)\r?$"))[1]
+            await proxy.err.shows(served.format("jquants") + r"/v2\s+has a key\r?$")
+            await proxy.err.shows(served.format("other") + r"\s+first: sidekey login other\r?$")
+            await proxy.err.shows(r"dashboard: +http://127\.0\.0\.1:\d+/_sidekey/\r?$")
+            line = (await proxy.err.shows(r"try: +(curl .+/jquants/.+?)\r?$"))[1]
             answer = await home.shell(line)
             ended = await proxy.stopped(signal.SIGINT)
-    assert answer.out.startswith("HTTP/1.1 403")  # the vendor's word for a path that it lacks
-    assert "Sidekey-Error" not in answer.out
+    assert answer.out.startswith("HTTP/1.1 200")
+    assert '"86970"' in answer.out
     assert sandbox.requests[0].header("x-api-key") == ["demo-api-key"]
     assert "\x1b" not in banner
     assert "listening" not in banner
@@ -149,7 +150,7 @@ async def test_the_curl_line_for_a_unix_socket_works_too(home: Home) -> None:
         async with home.started("run", "--unix-socket", str(path), terminal=True) as proxy:
             line = (await proxy.err.shows(r"try: +(curl .+?)\r?$"))[1]
             answer = await home.shell(line)
-    assert answer.out.startswith("HTTP/1.1 403"), answer
+    assert answer.out.startswith("HTTP/1.1 200"), answer
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])

@@ -13,7 +13,7 @@ import pytest
 from command_line import Home, Started
 from typer.testing import CliRunner
 
-from proxy.cli.commands import app
+from proxy.cli.commands import COMMANDS, app
 from proxy.sandbox.jquants_v1 import JQuantsV1
 from proxy.sandbox.misskey import MisskeySandbox
 from proxy.sandbox.portal import Portal
@@ -133,7 +133,7 @@ async def test_no_secret_is_said_logged_shown_or_kept_in_plain_text(swept: Swept
 
 
 def test_no_option_takes_a_secret() -> None:
-    commands = ("run", "check", "login", "logout", "status", "token", "demo", "health")
+    commands = [module.__name__.rpartition(".")[2] for module in COMMANDS]
     helps = [CliRunner().invoke(app, [command, "--help"]).output for command in commands]
     options = {name for text in helps for name in re.findall(r"--[a-z-]+", text)}
     assert {"--config", "--port", "--no-browser"} <= options

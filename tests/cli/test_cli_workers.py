@@ -12,22 +12,11 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
-from command_line import Home, Started, until
+from command_line import Home, Started, until, workers_of
 from raw_upstream import Conversation, answering, conversing
 from token_server import TokenServer, token_server
 
 CONFIG = "listen: {{port: 0}}\nupstreams:\n  {upstreams}\n"
-
-
-def workers_of(proxy: Started) -> list[int]:
-    """Return the pids of the processes that serve."""
-    asked = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(proxy.process.pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return [int(pid) for pid in asked.stdout.split()]
 
 
 async def until_there_are(proxy: Started, count: int, *, besides: int = 0) -> list[int]:

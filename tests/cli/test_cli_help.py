@@ -1,0 +1,76 @@
+"""Help: short, with examples that are true; and what is offered for a slip of the finger."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from command_line import Home
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from proxy.cli.commands import app
+
+PROGRAM = get_command(app)
+COMMANDS = sorted(PROGRAM.commands)
+
+
+def help_of(*command: str) -> str:
+    result = CliRunner().invoke(app, [*command, "--help"], prog_name="sidekey")
+    assert result.exit_code == 0
+    return result.output
+
+
+def examples_of(*command: str) -> list[str]:
+    section = re.search(r"^  Examples:\n((?:    .+\n)+)", help_of(*command), re.MULTILINE)
+    assert section is not None, f"no examples: {command}"
+    return [line.strip() for line in section[1].splitlines()]
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)], ids=" ".join)
+def test_every_help_has_examples_and_fits_into_80_columns(command: tuple[str, ...]) -> None:
+    assert examples_of(*command)
+    assert not [line for line in help_of(*command).splitlines() if len(line) > 80]
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)], ids=" ".join)
+def test_every_example_has_a_command_and_options_that_there_are(command: tuple[str, ...]) -> None:
+    for example in examples_of(*command):
+        found = re.search(r"\bsidekey ((?:[^|>)#]|'[^']*')*)", example)
+        assert found is not None, example
+        name, *words = shlex.split(re.split(r" {3,}", found[1])[0], posix=False)
+        assert name in COMMANDS, example
+        assert not command or name == command[0]
+        own = words[: words.index("--")] if "--" in words else words
+        options = {option for entry in PROGRAM.commands[name].params for option in entry.opts}
+        assert {word for word in own if word.startswith("-")} <= options, example
+
+
+def test_the_first_help_begins_with_what_it_is_and_how_to_start() -> None:
+    text = help_of()
+    assert text.index("Point any HTTP tool") < text.index("Examples:") < text.index("Options:")
+    assert [line.split()[1] for line in examples_of()] == ["demo", "init", "run", "exec"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("stauts",), "'status'"),
+        (("run", "--prot", "1"), "--port"),
+        (("login", "miskey"), "no upstream is named miskey (did you mean 'misskey'?)"),
+        (("exec", "miskey", "--", "true"), "(did you mean 'misskey'?)"),
+        (("presets", "misskey-tokn"), "(did you mean 'misskey-token'?)"),
+    ],
+)
+async def test_the_nearest_name_is_offered(
+    home: Home, arguments: tuple[str, ...], said: str
+) -> None:
+    home.configure("upstreams:\n  misskey: {preset: misskey, base_url: 'http://127.0.0.1:9'}\n")
+    ended = await home.run(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+
+
+async def test_without_a_configuration_init_is_offered(home: Home) -> None:
+    assert "to write one: sidekey init\n" in (await home.run("check")).err
