@@ -226,7 +226,7 @@ async def test_a_page_whose_name_was_rebound_to_us_is_refused(
         await page.goto(f"{origin}/page")
         for path in PATHS:
             read = await attempt(page, script, origin + path)
-            assert read == "" or '"urn:sidekey:problem:host-refused"' in read
+            assert read == "" or '"/_sidekey/problems/host-refused"' in read
             assert "control" not in read  # the name of a route
             assert (await refused(hostile, path)).slug == "host-refused"
             assert hostile.arrived == []

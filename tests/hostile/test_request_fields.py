@@ -335,7 +335,7 @@ async def test_a_request_that_comes_back_is_508_within_one_hop(tmp_path: Path) -
     upstreams = keyed(f"http://127.0.0.1:{port}", path="/r")
     async with sidekey(tmp_path, upstreams, beginning=beginning) as proxy:
         answer = await ask(proxy, "GET /r/a")
-        assert (answer.status, answer.json()["type"]) == (508, "urn:sidekey:problem:loop-detected")
+        assert (answer.status, answer.json()["type"]) == (508, "/_sidekey/problems/loop-detected")
         assert len(proxy.told(RequestRefused)) == len(proxy.told(RequestForwarded)) == 1
 
 

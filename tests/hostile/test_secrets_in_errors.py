@@ -18,8 +18,8 @@ from raw_client import ask
 from raw_upstream import RawRequest, answering, json_response, response
 
 from proxy.cli import _report_mistake
+from proxy.cli.loopback import loopback_sign_in
 from proxy.credentials.exchange import Exchange
-from proxy.credentials.login import sign_in
 from proxy.credentials.redaction import Redaction
 from proxy.observe.logs import log_observer
 
@@ -152,7 +152,7 @@ async def test_a_mistake_while_somebody_signs_in_tells_nothing(
             sidekey(tmp_path, configured(provider, issuer.origin)) as proxy,
         ):
             with pytest.raises(RuntimeError) as caught:
-                await sign_in(
+                await loopback_sign_in(
                     proxy.source("r"), proxy.running.exchange, show=lambda url: None, wait=5
                 )
     assert holds_canary(str(caught.value))

@@ -30,7 +30,10 @@ COMMANDS = [
     ("status",),
     ("status", "--json"),
     ("schema",),
+    ("explain", "GET", "/key/a", "--known"),
+    ("explain", "GET", "/token/a", "--json"),
 ]
+TRACES = [("trace", "token"), ("trace", "refused"), ("trace", "refused", "--json")]
 STATUS = COMMANDS.index(("status", "--json"))
 
 
@@ -57,6 +60,8 @@ async def test_no_page_and_no_command_shows_a_secret_in_any_state_of_a_token(hom
             answers = [await home.shell(f"curl -si {options}") for options in asked]
             said = await home.run_all(*COMMANDS, **secrets)
             log = await proxy.stopped()
+        said += [await home.run(*trace, **secrets) for trace in TRACES]
+    assert [ended.code for ended in said[-len(TRACES) :]] == [0, 1, 1]
     assert (states(before), states(said[STATUS])) == (
         ["idle", "idle", "idle", "login-required"],
         ["ready", "ready", "blocked", "login-required"],
