@@ -200,7 +200,7 @@ async def _started(
         cwd=cwd,
         env=environ,
         stdin=asyncio.subprocess.DEVNULL,
-        preexec_fn=_heed_ctrl_c,
+        preexec_fn=heed_ctrl_c,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE if slave is None else slave,
     )
@@ -235,7 +235,7 @@ async def _reader(
         transport.close()
 
 
-def _heed_ctrl_c() -> None:
+def heed_ctrl_c() -> None:
     """Undo what a shell does to the commands that it starts in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 import yaml
-from command_line import PATIENCE, Ended, Home
+from command_line import PATIENCE, Ended, Home, heed_ctrl_c
 
 from proxy.config import load, presets
 from proxy.sandbox.jquants_v2 import JQuantsV2
@@ -299,6 +299,7 @@ def terminal(home: Home) -> pexpect.spawn:
         env=home.environ,
         encoding="utf-8",
         timeout=PATIENCE,
+        preexec_fn=heed_ctrl_c,
     )
 
 
