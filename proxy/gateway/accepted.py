@@ -127,14 +127,14 @@ class Accepted:
         """Note that the guard of a listener has let a block in."""
         _put(self.hosts, (listener, block), host, len(block))
 
-    def request(self, forwarding: object, method: str, block: bytes, head: RequestHead) -> None:
+    def request(self, shortcut: object, method: str, block: bytes, head: RequestHead) -> None:
         """Note what was sent to the upstream for a block."""
-        _put(self.requests, (forwarding, method, block), head, len(block))
+        _put(self.requests, (shortcut, method, block), head, len(block))
 
-    def answer(self, forwarding: object, prefix: str, received: Dated, head: AnswerHead) -> None:
+    def answer(self, shortcut: object, prefix: str, received: Dated, head: AnswerHead) -> None:
         """Note what the client got for the head that was received, if they have the same date."""
         if received.date == head.head.date:
-            key = (forwarding, prefix, received.before, received.after)
+            key = (shortcut, prefix, received.before, received.after)
             _put(self.answers, key, head, len(received.before) + len(received.after))
 
     def plan(self, listener: object, head: bytes, plan: Plan) -> None:

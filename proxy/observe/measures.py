@@ -158,13 +158,10 @@ class Measures:
             process.reloads_refused += 1
 
     def _count_other(self, event: Event) -> None:
-        counts: UpstreamCounts | ProcessCounts
-        name = TOKEN_COUNTS.get(type(event))
-        if name is not None:
-            counts = self._upstream(event.upstream)  # type: ignore[attr-defined]
-        else:
-            name = PROCESS_COUNTS.get(type(event))
-            counts = self.own.process
+        counts: UpstreamCounts | ProcessCounts = self.own.process
+        name = PROCESS_COUNTS.get(type(event))
+        if isinstance(event, TokenDropped | TokenExpired | TokenNotStored | TokenRejected):
+            counts, name = self._upstream(event.upstream), TOKEN_COUNTS[type(event)]
         if name is not None:
             setattr(counts, name, getattr(counts, name) + 1)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from proxy.config.issues import did_you_mean
 from proxy.credentials.secret import Secret
 from proxy.errors import SidekeyError
 from proxy.gateway.route import OWN_PREFIX
@@ -113,8 +114,10 @@ class OwnPages:
         matching = [(route, route.arguments(path)) for route in self._routes]
         found = [(route, given) for route, given in matching if given is not None]
         if not found:
+            pages = [route.pattern for route in self._routes if "{" not in route.pattern]
             raise UnknownUpstream(
-                f"sidekey has no page /{OWN_PREFIX}{path}", fix=f"see /{OWN_PREFIX}/"
+                f"sidekey has no page /{OWN_PREFIX}{path}{did_you_mean(path, pages)}",
+                fix=f"see /{OWN_PREFIX}/",
             )
         wanted = "GET" if method == "HEAD" else method
         for route, arguments in found:

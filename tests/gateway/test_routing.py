@@ -195,3 +195,9 @@ async def test_a_browser_that_opens_the_root_finds_the_dashboard(tmp_path: Path)
         program = await ask(proxy, "GET /")
     assert (found.status, found.field("Location")) == (302, ["/_sidekey/"])
     assert (of_upstream.status, program.status) == (403, 404)
+
+
+async def test_a_page_of_ours_that_is_misspelt_is_named(tmp_path: Path) -> None:
+    async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
+        problem = (await ask(proxy, "GET /_sidekey/statuss")).json()
+    assert problem["detail"] == "sidekey has no page /_sidekey/statuss (did you mean '/status'?)"
