@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 import re
 from datetime import timedelta
+from fractions import Fraction
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
 SIZES = {
     "": 1,
     "B": 1,
@@ -22,6 +29,8 @@ SIZES = {
     "GB": 10**9,
     "GiB": 2**30,
 }
+_MICROSECOND = timedelta(microseconds=1)
+_LONGEST = timedelta(days=100 * 365)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+) ?([A-Za-z]*)")
 _RATE = re.compile(r"(\d+)/(s|m|h)")
@@ -49,18 +58,18 @@ def parse_duration(value: object) -> object:
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError("expected a duration such as 90s, 5m, 24h or 7d")
-    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
-    if not 0 < seconds <= 100 * 365 * 86400:
+    microseconds = sum(Fraction(number) * (UNITS[unit] // _MICROSECOND) for number, unit in parts)
+    if not 1 <= microseconds <= _LONGEST // _MICROSECOND:
         raise ValueError("expected a duration above zero and under 100 years")
-    return timedelta(seconds=seconds)
+    return round(microseconds) * _MICROSECOND
 
 
 def duration_text(span: timedelta) -> str:
     """Return a duration in the largest unit that divides it: `90m`, `7d`."""
-    for unit, seconds in reversed(UNITS.items()):
-        if not span % timedelta(seconds=seconds):
-            return f"{span // timedelta(seconds=seconds)}{unit}"
-    return f"{span / timedelta(milliseconds=1)}ms"
+    for unit, size in reversed(UNITS.items()):
+        if not span % size:
+            return f"{span // size}{unit}"
+    return f"{span / UNITS['ms']}ms"
 
 
 def parse_size(value: object) -> object:
@@ -84,16 +93,16 @@ def parse_rate(value: object) -> object:
     found = _RATE.fullmatch(str(value).strip())
     if found is None or int(found[1]) == 0:
         raise ValueError("expected a rate such as 10/s, 120/m or 1000/h")
-    return int(found[1]) / UNITS[found[2]]
+    return int(found[1]) / UNITS[found[2]].total_seconds()
 
 
 def rate_text(rate: float) -> str:
     """Return requests a second as a whole number of them in the shortest time: `2/s`, `10/m`."""
     for unit in ("s", "m"):
-        count = rate * UNITS[unit]
+        count = rate * UNITS[unit].total_seconds()
         if count > 0.5 and math.isclose(count, round(count)):
             return f"{round(count)}/{unit}"
-    return f"{round(rate * UNITS['h'])}/h"
+    return f"{round(rate * UNITS['h'].total_seconds())}/h"
 
 
 def check_url(value: str) -> str:
