@@ -14,14 +14,13 @@ from typer.core import TyperCommand
 
 from proxy.app import Running, open_store, running
 from proxy.cli.completion import complete_upstream
-from proxy.cli.options import ConfigOption, check_name, load_config
+from proxy.cli.options import ConfigOption, check_name, load_config, take_variables
 from proxy.cli.output import say
 from proxy.cli.variables import variables_of
-from proxy.config import INHERITED, Loaded
+from proxy.config import Loaded
 from proxy.config.models import Settings
 from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError
-from proxy.hardening import take_from_environment
 from proxy.observe import logs
 from proxy.observe.status import SERVING, status_of
 
@@ -81,7 +80,7 @@ def command(
     loaded = load_config(config, OWN_LISTENER)
     for name in names or ():
         check_name(loaded, name)
-    take_from_environment(loaded.variables.difference(INHERITED))
+    take_variables(loaded)
     redaction = Redaction()
     logs.configure(
         redaction=redaction, level=logs.level_of({logs.LEVEL_VARIABLE: "warning"} | environ)

@@ -11,12 +11,12 @@ import typer
 
 from proxy.cli.completion import complete_upstream
 from proxy.cli.output import say
-from proxy.config import Loaded, find, listen_of, load
+from proxy.config import INHERITED, Loaded, find, listen_of, load
 from proxy.config.issues import did_you_mean
 from proxy.config.models import Listen
 from proxy.config.versions import Versions
 from proxy.errors import ConfigError
-from proxy.hardening import keep_memory_private
+from proxy.hardening import keep_memory_private, take_from_environment
 
 ConfigOption = Annotated[
     Path | None,
@@ -46,6 +46,11 @@ def load_config(
     for warning in loaded.warnings:
         say(warning)
     return loaded
+
+
+def take_variables(loaded: Loaded) -> None:
+    """Leave the variables that the configuration uses to no program that is started from here."""
+    take_from_environment(loaded.variables.difference(INHERITED))
 
 
 def load_listen(config: Path | None) -> Listen:

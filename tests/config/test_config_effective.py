@@ -18,7 +18,7 @@ from canaries import canary
 from config_fixtures import effective, write_secret
 
 from proxy.app import Running, running
-from proxy.cli import run
+from proxy.cli import serving
 from proxy.config import load
 from proxy.config.versions import Versions
 from proxy.credentials.redaction import Redaction
@@ -311,15 +311,15 @@ async def test_the_running_proxy_tells_of_what_it_serves_after_a_reload_too(tmp_
             while not isinstance(await events.get(), kinds):
                 pass
 
-    monkeypatch.setattr(run, "running", noted)
+    monkeypatch.setattr(serving, "running", noted)
     text = partial(SERVED.format, folder=tmp_path / "state")
     path, files = write_secret(tmp_path / "sidekey.yaml", text(limit=4)), Versions()
     environ = {"KEY": canary("key"), "HOME": str(tmp_path)}
     loaded = load(path, environ=environ, files=files)
-    serving = run._Serving(loaded, environ, {}, files, Redaction(), workers=2, is_fast=True)
-    serving.prepare()
+    process = serving.Serving(loaded, environ, {}, files, Redaction(), workers=2, is_fast=True)
+    process.prepare()
     with bound(loaded.settings) as sockets:
-        task = asyncio.create_task(serving.run(sockets, events.put_nowait))
+        task = asyncio.create_task(process.run(sockets, events.put_nowait))
         await seen(Listening)
         assert await concurrency() == (4, 7)  # of all workers together
         await write("# one line more\n" + text(limit=6), ConfigReloaded)

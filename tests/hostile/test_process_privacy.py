@@ -101,13 +101,13 @@ async def test_no_program_inherits_the_variables_of_the_configuration(home: Home
         """
 import os, subprocess, sys
 from typer.testing import CliRunner
-from proxy.cli import run
 from proxy.cli.commands import app
+from proxy.cli.serving import Serving
 def serve(*_, **__):
     print(subprocess.run(["env"], capture_output=True, text=True).stdout)
     async def nothing(): pass
     return nothing()
-run._Serving.run = serve
+Serving.run = serve
 os.environ["CANARY_KEY"] = "canary-key"
 app(["run", "--config", "sidekey.yaml", "--port", "0"])
 """
