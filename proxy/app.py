@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from proxy.clock import Clock, utc_now
@@ -22,7 +20,7 @@ from proxy.credentials.stores.base import Store
 from proxy.credentials.stores.file import FileStore, default_folder
 from proxy.credentials.stores.memory import MemoryStore
 from proxy.errors import ConfigError, StoreError
-from proxy.events import ClockJumped, Listening, Observer, Stopped, TokenFailed, nobody
+from proxy.events import Listening, Observer, Stopped, nobody
 from proxy.face import Face, Served
 from proxy.gateway.accepted import Accepted
 from proxy.gateway.capacity import Capacity
@@ -30,14 +28,13 @@ from proxy.gateway.clients import Clients
 from proxy.gateway.fast_lane import unsupported
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.gateway import Gateway
+from proxy.gateway.upstream import UpstreamConnections
 from proxy.listeners import Bound, addresses_of, bound, listen
-from proxy.mistakes import survived
 from proxy.observe.sign_ins import SignIns
 from proxy.reload import check_fixed
+from proxy.tending import tending
 from proxy.upstreams import Changes, Upstreams
 
-TEND_INTERVAL = 1.0  # seconds until a login by another process is noticed
-JUMP = 60.0  # seconds by which the clock is set, not slewed
 _SYSTEM = Clock()
 
 
@@ -161,108 +158,128 @@ async def running(
     async with AsyncExitStack() as stack:
         if sockets is None:
             sockets = stack.enter_context(bound(settings))
-        face = face or Face()
-        observe = face.observers(observe)
-        served = Served(settings, addresses_of(sockets))
-        exchange = Exchange(_SYSTEM)
-        stack.push_async_callback(exchange.close)
-        know_all(redaction, settings)
-        clients = Clients(settings.clients)
-        resources = Resources(store, exchange, observe, redaction)
-        source = partial(build_source, resources=resources)
-        accepted = Accepted()
-        forwarding = partial(
-            Forwarding,
-            clients=clients,
-            timeouts=settings.listen.timeouts,
-            observe=observe,
-            accepted=accepted,
-            recorder=face.recorder,
-        )
-        upstreams = Upstreams(source, forwarding, observe)
-        stack.push_async_callback(upstreams.close)
-        upstreams.change(settings.upstreams)
-        face.measures.under_way = upstreams.under_way
-        with suppress(StoreError):  # whoever needs the store will hear of it
-            await store.tidy()
-        await asyncio.gather(*(_look_at(one, observe) for one in upstreams.sources.values()))
-        is_lasting = settings.store.type != "memory"
-        sign_ins = SignIns(
-            upstreams.sources,
-            exchange,
-            observe,
-            face.logins,
-            face.sharing,
-            is_lasting=is_lasting,
-        )
-        stack.push_async_callback(sign_ins.close)
-        pages = face.pages(upstreams.sources, served, redaction, clients.refusal, sign_ins)
-        gateway = Gateway(
-            upstreams.forwardings, pages, clients, observe, redaction, accepted, face.recorder
-        )
-        capacity = Capacity(settings.listen.max_connections, observe)
-        served.urls = await listen(
-            sockets,
-            settings,
-            gateway,
-            clients,
-            capacity,
-            stack,
-            is_fast=is_fast and unsupported() is None,
-        )
-        stack.callback(face.stop)
-        stack.callback(sign_ins.stop)
-        tending = asyncio.create_task(_tend(upstreams.all_sources, observe), name="tend the tokens")
-        stack.push_async_callback(_cancelled, tending)
-        observe(Listening(served.addresses, tuple(upstreams.sources)))
-
-        def change(wanted: Settings) -> Changes:
-            check_fixed(settings, wanted)
-            know_all(redaction, wanted)
-            clients.change(wanted.clients)
-            accepted.forget()
-            served.settings = wanted
-            changes = upstreams.change(wanted.upstreams)
-            sign_ins.tidy()
-            return changes
-
-        base_urls = {name: upstream.base_url for name, upstream in settings.upstreams.items()}
-        yield Running(
-            served.addresses,
-            served.urls,
-            base_urls,
-            upstreams.sources,
-            exchange,
-            change,
-            observe,
-        )
+        application = _Application(settings, sockets, store, observe, redaction, face or Face())
+        await application.start(stack, is_fast=is_fast and unsupported() is None)
+        yield application.running()
     observe(Stopped())
 
 
-async def _look_at(source: Source, observe: Observer) -> None:
-    """Tell of a store that fails before anybody needs the token."""
-    try:
-        await source.peek()
-    except StoreError as error:
-        observe(TokenFailed(source.name, error.slug, error.detail, error.fix, 0.0))
+class _Application:
+    """The parts of a proxy for `settings`, put together; `start` begins to serve."""
 
+    def __init__(
+        self,
+        settings: Settings,
+        sockets: Sequence[Bound],
+        store: Store,
+        observe: Observer,
+        redaction: Redaction,
+        face: Face,
+    ) -> None:
+        self._settings = settings
+        self._sockets = sockets
+        self._store = store
+        self._observe = face.observers(observe)
+        self._redaction = redaction
+        self._face = face
+        self._served = Served(settings, addresses_of(sockets))
+        self._exchange = Exchange(_SYSTEM)
+        self._clients = Clients(settings.clients)
+        self._accepted = Accepted()
+        self._resources = Resources(store, self._exchange, self._observe, redaction)
+        self._upstreams = Upstreams(self._build_source, self._build_forwarding, self._observe)
+        self._sign_ins = SignIns(
+            self._upstreams.sources,
+            self._exchange,
+            self._observe,
+            face.logins,
+            face.sharing,
+            is_lasting=settings.store.type != "memory",
+        )
 
-async def _tend(
-    sources: Callable[[], Collection[Source]], observe: Observer, clock: Clock = _SYSTEM
-) -> None:
-    """Renew, notice what other processes do, and tell when somebody sets the clock."""
-    ahead = clock.wall().timestamp() - clock.elapsed()
-    while True:
-        await asyncio.sleep(TEND_INTERVAL)
-        before, ahead = ahead, clock.wall().timestamp() - clock.elapsed()
-        if abs(ahead - before) >= JUMP:
-            observe(ClockJumped(round(ahead - before, 3)))
-        for source in sources():
-            async with survived():
-                source.tend()
+    async def start(self, stack: AsyncExitStack, *, is_fast: bool) -> None:
+        """Start one part after the other; `stack` ends them in the opposite order."""
+        stack.push_async_callback(self._exchange.close)
+        know_all(self._redaction, self._settings)
+        stack.push_async_callback(self._upstreams.close)
+        self._upstreams.change(self._settings.upstreams)
+        self._face.measures.under_way = self._upstreams.under_way
+        with suppress(StoreError):  # whoever needs the store will hear of it
+            await self._store.tidy()
+        await self._upstreams.look_at_store()
+        stack.push_async_callback(self._sign_ins.close)
+        await self._listen(stack, is_fast=is_fast)
+        stack.callback(self._face.stop)
+        stack.callback(self._sign_ins.stop)
+        await stack.enter_async_context(
+            tending(self._upstreams.all_sources, self._observe, _SYSTEM)
+        )
+        self._observe(Listening(self._served.addresses, tuple(self._upstreams.sources)))
 
+    def running(self) -> Running:
+        """Return what there is to know of the proxy, once it has started."""
+        upstreams = self._settings.upstreams.items()
+        return Running(
+            self._served.addresses,
+            self._served.urls,
+            {name: upstream.base_url for name, upstream in upstreams},
+            self._upstreams.sources,
+            self._exchange,
+            self._change,
+            self._observe,
+        )
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    def _change(self, wanted: Settings) -> Changes:
+        check_fixed(self._settings, wanted)
+        know_all(self._redaction, wanted)
+        self._clients.change(wanted.clients)
+        self._accepted.forget()
+        self._served.settings = wanted
+        changes = self._upstreams.change(wanted.upstreams)
+        self._sign_ins.tidy()
+        return changes
+
+    def _build_source(self, name: str, upstream: Upstream) -> Source:
+        return build_source(name, upstream, resources=self._resources)
+
+    def _build_forwarding(
+        self, upstream: UpstreamConnections, token_endpoints: Sequence[str]
+    ) -> Forwarding:
+        return Forwarding(
+            upstream,
+            token_endpoints,
+            self._clients,
+            self._settings.listen.timeouts,
+            self._observe,
+            self._accepted,
+            self._face.recorder,
+        )
+
+    async def _listen(self, stack: AsyncExitStack, *, is_fast: bool) -> None:
+        self._served.urls = await listen(
+            self._sockets,
+            self._settings,
+            self._gateway(),
+            self._clients,
+            Capacity(self._settings.listen.max_connections, self._observe),
+            stack,
+            is_fast=is_fast,
+        )
+
+    def _gateway(self) -> Gateway:
+        pages = self._face.pages(
+            self._upstreams.sources,
+            self._served,
+            self._redaction,
+            self._clients.refusal,
+            self._sign_ins,
+        )
+        return Gateway(
+            self._upstreams.forwardings,
+            pages,
+            self._clients,
+            self._observe,
+            self._redaction,
+            self._accepted,
+            self._face.recorder,
+        )

@@ -71,6 +71,10 @@ class Upstreams:
             counts[forwarding.name] = counts.get(forwarding.name, 0) + forwarding.usage.users
         return counts
 
+    async def look_at_store(self) -> None:
+        """Tell of a store that fails before anybody needs a token."""
+        await asyncio.gather(*(self._look_at(source) for source in self.sources.values()))
+
     async def close(self) -> None:
         """Close every connection, and wait for tokens that are being fetched."""
         present = self._connections.values()
@@ -127,7 +131,16 @@ class Upstreams:
             if await source.forget():
                 self._observe(TokenDropped(source.name))
         except StoreError as error:
-            self._observe(TokenFailed(source.name, error.slug, error.detail, error.fix, 0.0))
+            self._tell(source, error)
+
+    async def _look_at(self, source: Source) -> None:
+        try:
+            await source.peek()
+        except StoreError as error:
+            self._tell(source, error)
+
+    def _tell(self, source: Source, error: StoreError) -> None:
+        self._observe(TokenFailed(source.name, error.slug, error.detail, error.fix, 0.0))
 
 
 def _same_token(old: Upstream, new: Upstream) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from gateway_samples import keyed, tokened
 from proxying import sidekey
 
-from proxy import app, mistakes, reload
+from proxy import mistakes, reload, tending
 from proxy.clock import utc_now
 from proxy.config import Loaded, load
 from proxy.config.versions import Versions
@@ -24,7 +24,7 @@ TEXT = "kept out of the log"
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "TEND_INTERVAL", 0.01)
+    monkeypatch.setattr(tending, "INTERVAL", 0.01)
     monkeypatch.setattr(reload, "INTERVAL", 0.01)
     monkeypatch.setattr(mistakes, "PAUSE", 0.01)
 

@@ -36,6 +36,7 @@ RUNGS = {  # the longest matching prefix counts
     "proxy.face": 7,
     "proxy.listeners": 7,
     "proxy.reload": 7,
+    "proxy.tending": 7,
     "proxy.upstreams": 7,
     "proxy.workers": 7,
     "proxy.gateway": 6,
