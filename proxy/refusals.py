@@ -48,12 +48,21 @@ class PeerRefused(ClientError):
 
 
 class ClientHeaderRequired(ClientError):
-    """The field that `clients.header` asks for is missing, wrong or doubled."""
+    """The field that `clients.header` asks for is missing, wrong or doubled.
+
+    `header` is its name, which is no secret.
+    """
 
     slug = "client-header-required"
     title = "Client header required"
     status = 412
     advice = "send the field that clients.header of the configuration names, once"
+
+    def __init__(
+        self, detail: str, *, header: str | None = None, upstream: str | None = None
+    ) -> None:
+        super().__init__(detail, upstream=upstream)
+        self.header = header
 
 
 class ClientKeyRequired(ClientError):
@@ -67,6 +76,9 @@ class ClientKeyRequired(ClientError):
         " or send it as Authorization: Bearer"
     )
     fields = (("WWW-Authenticate", 'Bearer realm="sidekey"'),)  # RFC 9110 15.5.2
+
+
+STRANGERS = (ClientHeaderRequired, ClientKeyRequired)  # told to clients that may learn no names
 
 
 class NotAllowed(ClientError):

@@ -37,18 +37,18 @@ class Clients:
         return self._header.name if self._header is not None else None
 
     def shown_by_header(self, headers: CIMultiDictProxy[str]) -> bool:
-        """Tell whether the client may call; false while a phantom key can still show it.
+        """Tell whether the client may call; false if it sends no header.
 
-        Raises `ClientHeaderRequired` if the header is wrong or doubled, or missing without an
-        alternative.
+        It may then show a phantom key yet, or open a page that everybody may see: `refusal` is for
+        what it may not. Raises `ClientHeaderRequired` if the header is wrong or doubled.
         """
         if self._header is None:
             return not self._keys
         shown = headers.getall(self._header.name, [])
-        if not shown and self._keys:
+        if not shown:
             return False
         if len(shown) != 1 or Secret(shown[0]) != self._header.value:
-            raise ClientHeaderRequired("clients have to show who they are")
+            raise _header_required(self._header)
         return True
 
     def has_key(self, values: Iterable[str]) -> bool:
@@ -108,6 +108,10 @@ class Clients:
 
     def refusal(self) -> SidekeyError:
         """Return the error for a client that has shown nothing."""
-        if self._keys:
+        if self._header is None or self._keys:
             return ClientKeyRequired("clients have to show one of their keys")
-        return ClientHeaderRequired("clients have to show who they are")
+        return _header_required(self._header)
+
+
+def _header_required(header: models.ClientHeader) -> ClientHeaderRequired:
+    return ClientHeaderRequired("clients have to show who they are", header=header.name)

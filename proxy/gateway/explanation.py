@@ -38,7 +38,7 @@ from proxy.gateway.understudy import Understudy
 from proxy.gateway.websocket import check_handshake
 from proxy.injection import OutgoingRequest, content_limit, inject, needs_token
 from proxy.injection.body import FORM
-from proxy.refusals import ClientKeyRequired, NotAllowed
+from proxy.refusals import STRANGERS, NotAllowed
 
 Fields = Iterable[tuple[str, str]]
 States = Mapping[str, Mapping[str, Any]]
@@ -117,7 +117,7 @@ class _Rehearsal:
     def refuse(self, error: SidekeyError) -> None:
         """Note that a check ends in `error`."""
         name = self._known.get("upstream")
-        if name is not None and not isinstance(error, ClientKeyRequired):
+        if name is not None and not isinstance(error, STRANGERS):
             error.upstream = name
         rule = error.rule if isinstance(error, NotAllowed) else None
         place = None if rule is None else f"upstreams.{name}.{rule}"

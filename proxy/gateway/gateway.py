@@ -33,7 +33,7 @@ from proxy.gateway.target import split_prefix
 from proxy.gateway.trace_context import trace_of
 from proxy.observe.markup import prefers_html
 from proxy.observe.pages import READING, OwnPages
-from proxy.refusals import BadTarget, ClientKeyRequired
+from proxy.refusals import STRANGERS, BadTarget
 
 PATH_LIMIT = 2048  # characters of a path that are told,
 METHOD_LIMIT = 32  # and of a method: whoever sends more than that is refused
@@ -160,7 +160,7 @@ class Gateway:
         began: float,
     ) -> None:
         """Tell of a request that is refused, and let the error know whom it is about."""
-        if name in self._forwardings and not isinstance(error, ClientKeyRequired):
+        if name in self._forwardings and not isinstance(error, STRANGERS):
             error.upstream = name  # a stranger learns no names
         error.with_traceback(None)  # a source raises one error again and again: it would keep all
         self._recorder.keep(request_id, _unanswered(request))

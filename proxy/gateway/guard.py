@@ -91,9 +91,10 @@ def in_url(host: str) -> str:
 class Caller:
     """What the guard learned about who calls.
 
-    `known` is false while a phantom key may yet show that the client may call, and for a browser
-    that is `returning` from a sign-in, which no other target would excuse. `navigating` is a
-    browser that opens a page, where it may not. `origin` is that of a web page that may call;
+    `known` is false for a client that has not shown yet that it may call: a phantom key still can,
+    and some pages are for everybody. It is false for a browser that is `returning` from a sign-in,
+    too, which no other target would excuse. `navigating` is a browser that opens a page, where it
+    may not. `origin` is that of a web page that may call;
     `preflight` is its browser asking whether it may.
     """
 

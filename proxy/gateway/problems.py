@@ -10,7 +10,7 @@ from aiohttp import web
 
 from proxy.errors import SidekeyError, SignInRequired
 from proxy.observe.markup import Markup, element, html_page
-from proxy.refusals import BadMessage
+from proxy.refusals import BadMessage, ClientHeaderRequired
 
 ERROR_FIELD = "Sidekey-Error"
 PROTECTION = {  # of answers that are our own: nobody may keep them, sniff them or embed them
@@ -43,6 +43,7 @@ def problem(
         "upstream": error.upstream,
         "fix": masked(error.fix) if error.fix else None,
         "login_url": login_url(error, origin),
+        "header": error.header if isinstance(error, ClientHeaderRequired) else None,
         "request_id": request_id,
     }
     said = {name: value for name, value in members.items() if value is not None}

@@ -251,6 +251,37 @@ async def test_the_shared_header_lets_in_and_stays_here(tmp_path: Path, beginnin
     assert b"shared-by" not in upstream.last.head
 
 
+async def test_without_the_shared_header_open_pages_are_served_and_tell_what_to_send(
+    tmp_path: Path,
+) -> None:
+    """A browser that opens a page, and a probe of a container, can send no field."""
+    browser = ("Accept: text/html,application/xhtml+xml", "Sec-Fetch-Mode: navigate")
+    opened = (*browser, "Sec-Fetch-Site: none")
+    async with answering() as upstream:
+        async with sidekey(tmp_path, keyed(upstream.origin), beginning=SHARED) as proxy:
+            about = "problems/client-header-required"
+            for path in ("", "static/main.js", "docs/", about):
+                assert (await ask(proxy, f"GET /_sidekey/{path}", *opened)).status == 200
+            assert (await ask(proxy, "GET /_sidekey/healthz")).status == 200
+            assert (await ask(proxy, "GET /", *opened)).field("Location") == ["/_sidekey/"]
+            overview = "GET /_sidekey/api/overview"
+            refused = await ask(proxy, overview)
+            assert (refused.status, refused.json()["header"]) == (412, "Sidekey-Client")
+            assert (await ask(proxy, overview, HEADER)).status == 200
+            assert (await ask(proxy, "GET /_sidekey/metrics")).status == 412
+        assert upstream.connections == 0
+
+
+async def test_where_a_key_would_do_nobody_is_told_of_the_header(tmp_path: Path) -> None:
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=BOTH) as proxy,
+    ):
+        refused = await ask(proxy, "GET /_sidekey/api/overview")
+    assert (refused.status, refused.field("Sidekey-Error")) == (401, ["client-key-required"])
+    assert "header" not in refused.json()
+
+
 async def test_a_page_of_an_allowed_origin_may_call_and_read(tmp_path: Path) -> None:
     origin = "http://localhost:5173"
     beginning = BEGINNING.replace("port: 0", f"port: 0, allowed_origins: ['{origin}']")

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from gateway_samples import keyed
 from lane_fixtures import GOOD, JSON, Count, request, serving, warm
-from proxying import sidekey
+from proxying import BEGINNING, sidekey
 from raw_client import message, raw_client
 from raw_upstream import OK, Conversation, RawRequest, answering, conversing, response
 from token_server import token_server
@@ -394,6 +394,24 @@ async def test_nothing_that_was_accepted_outlives_a_reload(tmp_path: Path) -> No
                 shown = "Authorization: Bearer phantom-key-of-the-client"
                 await client.send(request(proxy, "GET /r/a", shown))
                 assert (await client.answer()).status == 200
+
+
+async def test_the_lane_of_who_shows_the_shared_header_is_closed_to_others(
+    tmp_path: Path, count: Count
+) -> None:
+    shown = "Sidekey-Client: shared-by-the-clients"
+    beginning = f"{BEGINNING}clients: {{header: {{value: shared-by-the-clients}}}}\n"
+    async with (
+        answering(GOOD) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning, is_fast=True) as proxy,
+        raw_client(proxy.place) as client,
+    ):
+        for _ in range(3):
+            for fields, status in (((), 412), ((shown,), 200)):
+                await client.send(request(proxy, "GET /r/a", *fields))
+                assert (await client.answer()).status == status
+        assert count.finished > 0
+        assert len(upstream.requests) == 3
 
 
 @pytest.mark.parametrize(

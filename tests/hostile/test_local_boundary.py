@@ -75,9 +75,13 @@ async def test_a_missing_doubled_or_wrong_client_header_is_412(attack: Attack) -
             (shown.upper(),),
             (f"{shown}, x",),
             (shown.replace("Client", "Clients"),),
+            (f"{shown}\u00e9",),
         ):
-            answer = await hostile.ask("GET /r/a", *fields)
-            hostile.check_refused(answer, 412, "client-header-required")
+            for path in ("/r/a", "/nope/a", "/r/../a", "/", "/_sidekey/api/overview"):
+                answer = await hostile.ask(f"GET {path}", *fields)
+                hostile.check_refused(answer, 412, "client-header-required")
+                assert b"/r/" not in answer.content
+                assert "upstream" not in answer.json()
         assert (await hostile.ask("GET /r/a", shown)).status == 200
         assert hostile.arrived[0].field("Sidekey-Client") == []
 
