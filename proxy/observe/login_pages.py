@@ -7,9 +7,11 @@ from urllib.parse import quote, urlsplit
 from aiohttp import web
 
 from proxy.credentials.token import Consent
+from proxy.errors import SidekeyError
 from proxy.observe.markup import Markup, element, html_page
 from proxy.observe.sign_ins import SignIn
 from proxy.observe.status import Status
+from proxy.refusals import ClientHeaderRequired
 
 SCRIPT = "/_sidekey/static/login.js"
 AGAIN = 3  # seconds until a page without a script looks again
@@ -155,22 +157,29 @@ def unknown_page(name: str, hint: str | None) -> web.Response:
     )
 
 
-def key_page() -> web.Response:
-    """Ask for the client key; the page tells nothing else before."""
+def stranger_page(refusal: SidekeyError) -> web.Response:
+    """Ask for what `refusal` misses: a client key, or the value of the shared header.
+
+    The page tells nothing else before.
+    """
+    header = refusal.header if isinstance(refusal, ClientHeaderRequired) else None
+    wanted = "a client key" if header is None else f"the header {header}"
+    label = "Client key" if header is None else f"Value of {header}"
     # Without a name it is not sent: where no script runs, it would stand in the address.
-    field = element("input", type="password", id="key", autocomplete="off", required=True)
+    field = element("input", type="password", id="shown", autocomplete="off", required=True)
     return html_page(
-        "Client key",
-        _paragraph("This sidekey serves only programs and people that show a client key."),
-        element("p", "The key was refused.", id="refused", role="alert", hidden=True),
+        "Client key" if header is None else "Client header",
+        _paragraph(f"This sidekey serves only programs and people that show {wanted}."),
+        element("p", id="refused", role="alert", hidden=True),
         element(
             "form",
-            element("p", element("label", "Client key ", field)),
+            element("p", element("label", f"{label} ", field)),
             element("button", "Show the page", type="submit"),
         ),
         _scriptless("That needs JavaScript. Without it: sidekey login NAME"),
         script=SCRIPT,
-        data_state="key",
+        data_state="stranger",
+        data_header=header,
     )
 
 

@@ -62,9 +62,10 @@ class LoginRoutes:
         """Show what there is to do: sign in, wait, or nothing."""
         name = visit.arguments["name"]
         if not visit.known:
+            refusal = self._refusal()
             if not prefers_html(visit.request.headers.get("Accept", "")):
-                raise self._refusal()
-            return login_pages.key_page()
+                raise refusal
+            return login_pages.stranger_page(refusal)
         source = self._sources.get(name)
         if source is None:
             return login_pages.unknown_page(name, self._nearest(name))

@@ -25,6 +25,7 @@ from proxy.sandbox.serving import serve
 pytestmark = NEEDS_CHROMIUM
 
 PHANTOM = "canary-of-a-phantom-key"
+SHARED = "canary-of-a-shared-header"
 READ = "answer => answer.text()"
 FRAME = """url => new Promise(done => {
     const frame = document.createElement('iframe');
@@ -238,7 +239,7 @@ async def test_where_clients_are_asked_for_a_key_the_page_asks_too(tmp_path: Pat
         await page.goto(at.login)
         await page.get_by_label("Client key").fill("canary-of-a-wrong-key")
         await page.get_by_role("button", name="Show the page").click()
-        await page.get_by_text("The key was refused.").wait_for()
+        await page.get_by_text("This key is not accepted.").wait_for()
         await page.get_by_label("Client key").fill(PHANTOM)
         await page.get_by_role("button", name="Show the page").click()
         await page.get_by_role("button", name="Continue to").click()
@@ -252,6 +253,45 @@ async def test_where_clients_are_asked_for_a_key_the_page_asks_too(tmp_path: Pat
         assert not holds_canary(page.url)
         assert not holds_canary(await page.content())
         assert at.complaints == []
+
+
+async def test_where_clients_share_a_header_the_page_asks_for_its_value(tmp_path: Path) -> None:
+    """From the button to the first request, with nothing but the header."""
+    axe = pytest.importorskip("axe_playwright_python.async_playwright").Axe()
+    header = f"clients: {{header: {{name: X-Us, value: {SHARED}}}}}\n"
+    async with desk(tmp_path, f"{BEGINNING}{header}") as at:
+        page = await at.window()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.goto(at.login)
+        assert (await axe.run(page)).response["violations"] == []
+        field = page.get_by_label("Value of X-Us")
+        show = page.get_by_role("button", name="Show the page")
+        await field.fill("canary-of-a-\uff57rong-value")  # typed with a Japanese keyboard
+        await show.click()
+        await page.get_by_text("It has characters that are not ASCII").wait_for()
+        await field.fill("canary-of-a-wrong-value")
+        await show.click()
+        await page.get_by_text("This value is not accepted.", exact=True).wait_for()
+        assert (await axe.run(page)).response["violations"] == []
+        await field.fill(SHARED)
+        await show.click()
+        await page.get_by_role("button", name="Continue to").click()
+        await page.wait_for_selector("#accept")
+        await page.goto(at.login)
+        await page.get_by_role("button", name="Cancel").click()
+        await page.get_by_text("it was cancelled").wait_for()
+        await page.get_by_role("button", name="Continue to").click()
+        await page.click("#accept")
+        await page.get_by_text("Signed in as @bob").wait_for()
+        assert not holds_canary(await page.content())
+        assert not [url for url in asked if holds_canary(url)]
+        [complaint] = at.complaints  # Chromium tells of every refusal
+        assert "412" in complaint
+        url = at.proxy.url("m", "/api/i")
+        answer = await page.context.request.post(url, headers={"X-Us": SHARED}, data={})
+        assert (await answer.json())["username"] == "bob"
+        assert (await page.context.request.post(url, data={})).status == 412
 
 
 async def test_a_page_of_another_site_can_lead_here_but_to_no_sign_in_of_its_own(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from proxying import Sidekey
 
 NOTHING = r"(?!)"
@@ -90,3 +91,19 @@ async def focused(page: Any) -> str:
         "(document.activeElement)"
     )
     return said
+
+
+async def say_who(page: Any, value: str, label: str = "Client key") -> None:
+    """Answer the question who is calling."""
+    field = page.get_by_label(label, exact=True)
+    await field.fill(value)
+    assert await field.get_attribute("type") == "password"
+    await page.get_by_role("button", name="Show the dashboard").click()
+
+
+async def findings(page: Any) -> list[str]:
+    """Return what axe finds, whatever its weight, with the elements; skip where it is not there."""
+    axe = pytest.importorskip("axe_playwright_python.async_playwright", reason="axe is missing")
+    found = await axe.Axe().run(page)
+    violations = found.response["violations"]
+    return [f"{one['id']}: {node['html']}" for one in violations for node in one["nodes"]]

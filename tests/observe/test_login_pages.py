@@ -279,6 +279,20 @@ async def test_where_clients_are_asked_who_they_are_a_stranger_sees_nothing(
         assert (await ask(site.proxy, "GET /_sidekey/api/upstreams/m/login")).status == 401
 
 
+async def test_where_clients_share_a_header_the_page_asks_for_its_value(tmp_path: Path) -> None:
+    beginning = f"{BEGINNING}clients: {{header: {{name: X-Us, value: {PHANTOM}}}}}\n"
+    async with signing_in(tmp_path, beginning=beginning) as site:
+        shell = await site.page("m")
+        assert (shell.status, "Value of X-Us" in text(shell)) == (200, True)
+        assert 'data-header="X-Us"' in text(shell)
+        for secret in ("misskey", "read:account", site.origin, 'name="token"', PHANTOM):
+            assert secret not in text(shell)
+        assert (await site.page("nope")).content == shell.content
+        program = await ask(site.proxy, "GET /_sidekey/login/m")
+        assert (program.status, program.json()["header"]) == (412, "X-Us")
+        assert "read:account" in text(await site.page("m", f"X-Us: {PHANTOM}"))
+
+
 async def test_where_clients_are_asked_who_they_are_the_state_alone_brings_the_browser_back(
     tmp_path: Path,
 ) -> None:

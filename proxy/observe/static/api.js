@@ -1,9 +1,10 @@
-// Talks to the running proxy: its JSON, its stream, its key, its problems.
+// Talks to the running proxy: its JSON, its stream, its problems. It says who calls, if asked.
 
-import { askForKey, keptKey } from "./key.js";
+import { kept, shownFields } from "./client.js";
+import { askWho } from "./question.js";
 
 const API = "/_sidekey/api/";
-const ASKS_FOR_A_KEY = new Set([401, 412]);
+const ASKS_WHO = new Set([401, 412]);
 
 let token = ""; // shows that a change was asked for by this page
 
@@ -14,6 +15,7 @@ export class Problem extends Error {
     super(members.detail || members.title || `answered ${status}`);
     this.status = status;
     this.fix = members.fix;
+    this.header = members.header; // that is asked for
   }
 
   get sentence() {
@@ -31,13 +33,13 @@ export function post(path, content = {}) {
 
 async function send(path, options = {}) {
   for (;;) {
-    const key = keptKey();
-    const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+    const used = kept();
+    const headers = { ...options.headers, ...shownFields() };
     const answer = await fetch(API + path, { cache: "no-store", ...options, headers });
     if (answer.ok) return answer;
     const problem = await problemOf(answer); // unread, it would hold the connection
-    if (!ASKS_FOR_A_KEY.has(answer.status)) throw problem;
-    await askForKey(key);
+    if (!ASKS_WHO.has(answer.status)) throw problem;
+    await askWho(used, problem.header);
   }
 }
 

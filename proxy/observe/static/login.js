@@ -1,24 +1,25 @@
-// The sign-in page: counts down, notices the end, and asks for the client key where there is one.
-// Without a key, its forms work by themselves.
+// The sign-in page: counts down, notices the end, and says who calls where `clients` is configured.
+// Where it is not, its forms work by themselves.
+
+import { flaw, keep, kept, refusalOf, shownFields } from "./client.js";
 
 const POLL = 2000; // milliseconds
 const PAGES = { Accept: "text/html,application/xhtml+xml" }; // as a browser that opens a page
-const KEPT_AS = "sidekey-client-key"; // as the dashboard keeps it, for this tab
+const HEADER_REFUSED = 412;
 
-const key = () => sessionStorage.getItem(KEPT_AS);
 const pause = (time) => new Promise((done) => { setTimeout(done, time); });
 
 function send(path, options = {}) {
-  const shown = key() ? { Authorization: `Bearer ${key()}` } : {};
-  return fetch(path, { cache: "no-store", ...options, headers: { ...options.headers, ...shown } });
+  const headers = { ...options.headers, ...shownFields() };
+  return fetch(path, { cache: "no-store", ...options, headers });
 }
 
 function start(main) {
   const { state } = main.dataset;
   for (const hint of main.querySelectorAll(".scriptless")) hint.remove();
-  if (state === "key") openWithKey(main);
+  if (state === "stranger") openOnceKnown(main);
   if (state === "waiting") notice(main);
-  if (state !== "key" && key()) for (const form of main.querySelectorAll("form")) sendWithKey(form);
+  if (state !== "stranger" && kept()) for (const form of main.querySelectorAll("form")) sendAsKnown(form);
 }
 
 // Puts a page of ours in the place of this one; its scripts do not run, and need not.
@@ -32,7 +33,7 @@ async function show(answer) {
 }
 
 const page = () => send(location.pathname, { headers: PAGES });
-const lookAgain = async () => (key() ? show(await page()) : location.reload());
+const lookAgain = async () => (kept() ? show(await page()) : location.reload());
 
 async function notice(main) {
   countDown(main);
@@ -53,22 +54,31 @@ async function countDown(main) {
   }
 }
 
-async function openWithKey(main) {
-  const isOpened = async () => {
-    const answer = await page();
-    const isRefused = (await answer.clone().text()).includes('data-state="key"');
-    if (!isRefused) await show(answer);
-    return !isRefused;
-  };
-  if (key() && await isOpened()) return;
+async function openOnceKnown(main) {
+  if (kept() && await isOpened()) return;
+  const { header } = main.dataset;
+  const refused = main.querySelector("#refused");
   main.querySelector("form").addEventListener("submit", async (event) => {
     event.preventDefault();
-    sessionStorage.setItem(KEPT_AS, main.querySelector("#key").value);
-    if (!await isOpened()) main.querySelector("#refused").hidden = false;
+    const { value } = main.querySelector("#shown");
+    const wrong = flaw(header, value);
+    if (!wrong) keep(header, value);
+    if (!wrong && await isOpened()) return;
+    refused.textContent = wrong ?? refusalOf(header);
+    refused.hidden = false;
   });
 }
 
-function sendWithKey(form) {
+// Shows the page that was asked for, if the proxy lets this one see it.
+async function isOpened() {
+  const answer = await page();
+  const isKnown = answer.status !== HEADER_REFUSED
+    && !(await answer.clone().text()).includes('data-state="stranger"');
+  if (isKnown) await show(answer);
+  return isKnown;
+}
+
+function sendAsKnown(form) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const { begins } = form.dataset;
