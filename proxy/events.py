@@ -86,6 +86,23 @@ class RequestForwarded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RequestAnswered(Event):
+    """The client got a local answer: sidekey's own, given without the upstream and without a token.
+
+    `rule` is where that answer stands in the configuration.
+    """
+
+    request_id: str
+    upstream: str
+    method: str
+    path: str
+    status: int
+    rule: str
+    seconds: float
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestRefused(Event):
     """The client got a problem from sidekey itself; `upstream` is `None` before one is known."""
 

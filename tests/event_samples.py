@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from proxy.events import (
     RequestAborted,
+    RequestAnswered,
     RequestForwarded,
     RequestRefused,
     TokenAcquired,
@@ -24,6 +25,9 @@ FORWARDED = RequestForwarded(
     renewed=False,
     replayed=False,
     rejected=False,
+)
+ANSWERED = RequestAnswered(
+    "3", "r", "POST", "/r/login", 200, "upstreams.r.local_answers[0]", 0.0002
 )
 REFUSED = RequestRefused("1", "r", "GET", "/r/a", 503, "login-required", "nobody", None, 0.001)
 ABORTED = RequestAborted("2", "r", "GET", "/r/a", "the client left", 0.5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -44,6 +43,10 @@ class Access:
             if method in answer.methods and matches(path, answer.paths):
                 return answer
         return None
+
+    def place(self, answer: LocalAnswer) -> str:
+        """Return where a local answer stands among the upstream's keys: `local_answers[0]`."""
+        return f"local_answers[{self._local_answers.index(answer)}]"
 
     def check(self, method: str, path: str) -> str | None:
         """Raise `NotAllowed` for a token endpoint, a denied request, or one that no rule allows.
@@ -159,8 +162,3 @@ def _squeezed(path: str) -> str:
     segments = (segment.partition(";")[0] for segment in path.split("/"))
     beginning = "" if path.startswith("**") else "/"
     return beginning + "/".join(segment for segment in segments if segment)
-
-
-def content_of(answer: LocalAnswer) -> bytes:
-    """Return the JSON content of a local answer."""
-    return json.dumps(answer.json_content, ensure_ascii=False).encode()

@@ -69,7 +69,7 @@ class ForwardedResponse(web.StreamResponse):
         """Return the head; from now on there is no other answer."""
         self._request = request
         is_current = request.version >= HttpVersion11
-        if not _has_content(request.method, self.status):
+        if not has_content(request.method, self.status):
             if self.status < 200 or self.status == 204:
                 self.headers.popall("Content-Length", None)
         elif "Content-Length" not in self.headers:
@@ -107,7 +107,8 @@ class ForwardedResponse(web.StreamResponse):
             await request.writer.drain()
 
 
-def _has_content(method: str, status: int) -> bool:
+def has_content(method: str, status: int) -> bool:
+    """Tell whether an answer has content, whatever its fields say (RFC 9110 6.4.1)."""
     return method != "HEAD" and status >= 200 and status not in WITHOUT_CONTENT
 
 

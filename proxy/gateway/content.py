@@ -105,6 +105,11 @@ class ClientContent:
                 self._keep(chunk)
                 yield chunk
 
+    async def skip(self) -> None:
+        """Read the content for the copy alone."""
+        async for _ in self._rest():
+            pass
+
     def _keep(self, chunk: bytes) -> None:
         if self.replayable and len(self._kept) + len(chunk) <= REPLAY_LIMIT:
             self._kept += chunk

@@ -14,7 +14,7 @@ from proxy.credentials.token import Token
 from proxy.errors import CredentialExhausted, SidekeyError
 from proxy.events import Observer, RequestAborted, RequestForwarded
 from proxy.gateway.accepted import Accepted
-from proxy.gateway.access import Access, content_of
+from proxy.gateway.access import Access
 from proxy.gateway.answer import ForwardedResponse, pass_on
 from proxy.gateway.clients import Clients
 from proxy.gateway.content import ClientContent
@@ -24,10 +24,12 @@ from proxy.gateway.fast_lane import Begun
 from proxy.gateway.fields import check_hops
 from proxy.gateway.guard import Caller
 from proxy.gateway.limits import Limits
+from proxy.gateway.local_answer import LocalAnswers
 from proxy.gateway.preparation import PROCESS, Preparation, Prepared
-from proxy.gateway.recorder import Copy, Record, Recorder
+from proxy.gateway.recorded import record_of
+from proxy.gateway.recorder import Copy, Recorder
 from proxy.gateway.reset import reset_at_close
-from proxy.gateway.server import connection_of, head_as_sent
+from proxy.gateway.server import connection_of
 from proxy.gateway.shortcut import Shortcut
 from proxy.gateway.target import Target, check_path
 from proxy.gateway.trace_context import trace_of
@@ -63,6 +65,7 @@ class Forwarding:
         self._source = upstream.source
         self._accepted = accepted
         self._recorder = recorder
+        self._local = LocalAnswers(upstream.name, observe, recorder)
         self.shortcut = Shortcut(upstream, accepted, self._checked_target)
         self._preparation = Preparation(upstream.settings, upstream.base_path, clients)
         self.close_endpoints(token_endpoints)
@@ -106,9 +109,10 @@ class Forwarding:
             received = await self._clients.check_content(received, rules, content)
             shown = True
         if local is not None:
-            return web.Response(
-                status=local.status, body=content_of(local), content_type="application/json"
-            )
+            if copy is not None:
+                await content.skip()  # nobody else reads it, and somebody wants to see it
+            rule = self._access.place(local)
+            return await self._local.give(request, local, rule, request_id, began, copy)
         with self._limits.admitted():
             prepared = await self._preparation.prepare(received, content, replace=shown)
             begun = connection_of(request).go_on()
@@ -175,13 +179,15 @@ class Forwarding:
         answered = self._recorder.copy()
         try:
             await pass_on(request, exchanged.response, response, self._send_patience, answered)
-            self._recorder.keep(fact.request_id, recorded(request, response, content, answered))
+            kept = record_of(request, response.head, content, answered)
+            self._recorder.keep(fact.request_id, kept)
             self.observe(replace(fact, seconds=time.monotonic() - began))
         except (SidekeyError, ConnectionError) as error:
             if isinstance(error, SidekeyError) and not response.prepared:
                 raise
             await exchanged.response.close()  # first: the cut cancels this task
-            self._recorder.keep(fact.request_id, recorded(request, response, content, answered))
+            kept = record_of(request, response.head, content, answered)
+            self._recorder.keep(fact.request_id, kept)
             self._abort(request, replace(fact, seconds=time.monotonic() - began), error)
         return response
 
@@ -251,19 +257,6 @@ class Forwarding:
             fact.request_id, fact.upstream, fact.method, fact.path, why, fact.seconds, fact.trace
         )
         self.observe(event)
-
-
-def recorded(
-    request: web.BaseRequest,
-    response: ForwardedResponse,
-    content: Copy | None,
-    answered: Copy | None,
-) -> Record:
-    """Return what is kept of a request, and of the answer as far as the client got it."""
-    transport = request.transport
-    place = None if transport is None else transport.get_extra_info("sockname")
-    has_content = request.body_exists
-    return Record(head_as_sent(request), response.head, place, has_content, content, answered)
 
 
 @asynccontextmanager

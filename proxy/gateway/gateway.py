@@ -18,7 +18,8 @@ from proxy.gateway.fast_lane import FastLane
 from proxy.gateway.forwarding import Forwarding
 from proxy.gateway.guard import Caller, Guard, Listener
 from proxy.gateway.problems import ERROR_FIELD, login_url, problem
-from proxy.gateway.recorder import Record, Recorder
+from proxy.gateway.recorded import record_of
+from proxy.gateway.recorder import Recorder
 from proxy.gateway.request_id import new_request_id
 from proxy.gateway.route import (
     OWN_PREFIX,
@@ -28,7 +29,7 @@ from proxy.gateway.route import (
     is_own,
     route,
 )
-from proxy.gateway.server import connection_of, head_as_sent
+from proxy.gateway.server import connection_of
 from proxy.gateway.target import split_prefix
 from proxy.gateway.trace_context import trace_of
 from proxy.observe.markup import prefers_html
@@ -104,7 +105,7 @@ class Gateway:
             return await self._problem(request, error, request_id, caller, guard.listener)
         except asyncio.CancelledError:
             if name is not None:  # who leaves a page of ours has seen enough
-                self._recorder.keep(request_id, _unanswered(request))
+                self._recorder.keep(request_id, record_of(request))
                 self._observe(
                     RequestAborted(
                         request_id=request_id,
@@ -163,7 +164,7 @@ class Gateway:
         if name in self._forwardings and not isinstance(error, STRANGERS):
             error.upstream = name  # a stranger learns no names
         error.with_traceback(None)  # a source raises one error again and again: it would keep all
-        self._recorder.keep(request_id, _unanswered(request))
+        self._recorder.keep(request_id, record_of(request))
         self._observe(
             RequestRefused(
                 request_id=request_id,
@@ -215,12 +216,6 @@ def _prefers_page(request: web.BaseRequest) -> bool:
 def _called_at(request: web.BaseRequest, listener: Listener) -> str | None:
     """Return the origin at which a browser has called, once the guard has let it in."""
     return None if listener.port is None else f"http://{request.headers['Host'].strip()}"
-
-
-def _unanswered(request: web.BaseRequest) -> Record:
-    transport = request.transport
-    place = None if transport is None else transport.get_extra_info("sockname")
-    return Record(head_as_sent(request), b"", place, request.body_exists)
 
 
 def _path_of(raw: str) -> str:

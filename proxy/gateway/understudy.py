@@ -55,8 +55,7 @@ class Understudy:
         found = self.access.local_answer(method, path)
         if found is None:
             return None
-        index = self.upstream.local_answers.index(found)
-        return Answered(found.status, found.json_content, self.place(f"local_answers[{index}]"))
+        return Answered(found.status, found.json_content, self.place(self.access.place(found)))
 
     def conditions(self, head: UnsentHead) -> Iterator[str]:
         """Yield what depends on other requests, and on content that nobody has seen."""

@@ -43,14 +43,16 @@ class Histogram(Struct):
 class UpstreamCounts(Struct):
     """What happened to one upstream.
 
-    `requests` got the upstream's answer, by method and status; `refused` got a problem of ours, by
-    its slug; `rejected` got an answer that rejects the credential. `duration` is that of whole
-    requests, `waiting` that of their waits for a new token, `upstream_duration` passes until the
-    upstream's answer begins; none of them has websockets, which may last for days.
+    `requests` got the upstream's answer, by method and status; `answered` got a local answer;
+    `refused` got a problem of ours, by its slug; `rejected` got an answer that rejects the
+    credential. Of `requests`, `duration` is that of the whole, `waiting` that of their waits for a
+    new token, `upstream_duration` passes until the upstream's answer begins; none of them has
+    websockets, which may last for days.
     """
 
     requests: dict[str, dict[int, int]] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
+    answered: int = 0
     aborted: int = 0
     replayed: int = 0
     rejected: int = 0
@@ -77,7 +79,7 @@ class UpstreamCounts(Struct):
 
 
 _PLAIN = (
-    *("aborted", "replayed", "rejected"),
+    *("answered", "aborted", "replayed", "rejected"),
     *("tokens_rejected", "tokens_expired", "tokens_dropped", "tokens_not_stored"),
 )
 
@@ -109,7 +111,7 @@ class ProcessCounts(Struct):
 
 
 class Period(Struct):
-    """A few seconds of the time series; `counts` is a histogram of answered requests."""
+    """A few seconds of the time series; `counts` is a histogram of forwarded requests."""
 
     time: int  # epoch seconds at which it begins
     requests: int = 0

@@ -96,6 +96,11 @@ def _of_requests(counts: Counts, upstreams: Mapping[str, UpstreamCounts]) -> Ite
         ("upstream",),
         [((name,), counts.under_way.get(name, 0)) for name in upstreams],
     )
+    yield _count(
+        "requests_answered_locally",
+        "Requests that sidekey answered itself, by local_answers of the configuration.",
+        {name: one.answered for name, one in upstreams.items()},
+    )
     yield Family(
         "requests_refused",
         "counter",

@@ -15,6 +15,7 @@ from proxy.events import (
     ConnectionsExhausted,
     Event,
     RequestAborted,
+    RequestAnswered,
     RequestForwarded,
     RequestRefused,
     TokenAcquired,
@@ -95,6 +96,8 @@ class Measures:
         """Count an event."""
         if type(event) is RequestForwarded:
             self._count_forwarded(event)
+        elif isinstance(event, RequestAnswered):
+            self._count_answered(event)
         elif isinstance(event, RequestRefused):
             refused = self._upstream(event.upstream).refused
             refused[event.slug] = refused.get(event.slug, 0) + 1
@@ -143,6 +146,14 @@ class Measures:
             upstream.replayed += 1
         if event.rejected:
             upstream.rejected += 1
+
+    def _count_answered(self, event: RequestAnswered) -> None:
+        """Leave the durations alone: these are no latency of the upstream's."""
+        self._upstream(event.upstream).answered += 1
+        period = self._present_period()
+        period.requests += 1
+        if event.status >= 500:
+            period.errors += 1
 
     def _count_error(self) -> None:
         period = self._present_period()

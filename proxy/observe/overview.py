@@ -9,7 +9,7 @@ from typing import Any
 from proxy.config.models import Settings
 from proxy.credentials.source import Source
 from proxy.errors import CredentialExhausted, UpstreamTimeout, UpstreamUnreachable
-from proxy.events import RequestForwarded, RequestRefused
+from proxy.events import RequestAnswered, RequestForwarded, RequestRefused
 from proxy.observe.curl import curl_line
 from proxy.observe.named import source_named
 from proxy.observe.status import status_of
@@ -67,8 +67,12 @@ class Overview:
         }
 
     def _last_failure(self, name: str) -> dict[str, Any]:
-        """Return what was wrong with the last request: a token may be good, and no use."""
-        last = next((step.fact for step in self._trail.steps() if step.fact.upstream == name), None)
+        """Return what was wrong with the last request: a token may be good, and no use.
+
+        A local answer says nothing of that.
+        """
+        facts = (step.fact for step in self._trail.steps() if step.fact.upstream == name)
+        last = next((fact for fact in facts if not isinstance(fact, RequestAnswered)), None)
         if isinstance(last, RequestForwarded) and last.rejected:
             return {
                 "problem": CredentialExhausted.slug,

@@ -13,6 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from proxy.events import (
     Event,
     RequestAborted,
+    RequestAnswered,
     RequestForwarded,
     RequestRefused,
     TokenAcquired,
@@ -22,7 +23,7 @@ from proxy.observe.request_log import PATH_LIMIT
 from proxy.refusals import METHODS
 
 Attributes = Mapping[str, str | int | bool]
-AnyRequest = RequestForwarded | RequestRefused | RequestAborted
+AnyRequest = RequestForwarded | RequestAnswered | RequestRefused | RequestAborted
 NANOSECONDS = 1_000_000_000
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -51,6 +52,8 @@ class Spans:
         """Turn an event into spans."""
         if isinstance(event, RequestForwarded):
             self._forwarded(event)
+        elif isinstance(event, RequestAnswered):
+            self._answered(event)
         elif isinstance(event, RequestRefused):
             self._refused(event)
         elif isinstance(event, RequestAborted):
@@ -100,6 +103,15 @@ class Spans:
         if event.status >= 400:
             _fail(exchange, str(event.status))
         exchange.end(sent + _nanoseconds(event.upstream_seconds))
+
+    def _answered(self, event: RequestAnswered) -> None:
+        end = self._now()
+        span = self._request(event, end - _nanoseconds(event.seconds))
+        span.set_attribute("http.response.status_code", event.status)
+        span.set_attribute("sidekey.rule", event.rule)
+        if event.status >= 500:
+            _fail(span, str(event.status))
+        span.end(end)
 
     def _refused(self, event: RequestRefused) -> None:
         end = self._now()

@@ -11,6 +11,7 @@ from proxy.errors import CredentialError, SidekeyError, StoreError, TokenEndpoin
 from proxy.events import (
     Event,
     RequestAborted,
+    RequestAnswered,
     RequestForwarded,
     RequestRefused,
     TokenExpired,
@@ -54,6 +55,8 @@ class Story:
         fact = step.fact
         if isinstance(fact, RequestForwarded):
             return list(self._of_forwarded(step, fact))
+        if isinstance(fact, RequestAnswered):
+            return list(_of_answered(fact))
         return list(_of_refused(fact) if isinstance(fact, RequestRefused) else _of_aborted(fact))
 
     def _of_forwarded(self, step: Step, fact: RequestForwarded) -> Iterator[str]:
@@ -86,6 +89,11 @@ class Story:
         if any(isinstance(event, TokenLoaded) for event in events):
             return "there was none in memory, and the store had one"
         return "there was none yet, or the one at hand was about to expire"
+
+
+def _of_answered(fact: RequestAnswered) -> Iterator[str]:
+    yield f"sidekey answered it itself with {fact.status}, as {fact.rule} says."
+    yield "The upstream has not seen it, and no token was needed."
 
 
 def _of_refused(fact: RequestRefused) -> Iterator[str]:

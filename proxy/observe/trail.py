@@ -11,14 +11,25 @@ from typing import Any, cast
 
 import msgspec
 
-from proxy.events import Event, RequestAborted, RequestForwarded, RequestRefused
+from proxy.events import (
+    Event,
+    RequestAborted,
+    RequestAnswered,
+    RequestForwarded,
+    RequestRefused,
+)
 from proxy.gateway.recorder import ENTRIES
 from proxy.observe.request_log import PATH_LIMIT
 from proxy.observe.sharing import Sharing
 
 SECTION = "trail"  # of what processes share
-Ended = RequestForwarded | RequestRefused | RequestAborted
-OUTCOMES = {RequestForwarded: "forwarded", RequestRefused: "refused", RequestAborted: "aborted"}
+Ended = RequestForwarded | RequestAnswered | RequestRefused | RequestAborted
+OUTCOMES = {
+    RequestForwarded: "forwarded",
+    RequestAnswered: "answered",
+    RequestRefused: "refused",
+    RequestAborted: "aborted",
+}
 KINDS = {name: kind for kind, name in OUTCOMES.items()}
 
 

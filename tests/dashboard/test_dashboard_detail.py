@@ -116,6 +116,31 @@ async def test_another_method_is_repeated_only_if_somebody_says_so(
         assert [one.line for one in upstream.requests] == [b"DELETE /a HTTP/1.1"] * 2
 
 
+async def test_a_local_answer_says_who_gave_it_and_is_repeated_here(
+    browser: Any, tmp_path: Path
+) -> None:
+    more = "local_answers: [{methods: [DELETE], paths: [/session], json: {}}]"
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
+        dashboard(browser, proxy) as page,
+    ):
+        await ask(proxy, "DELETE /r/session")
+        panel = await opened(page, "/r/session")
+        text = await panel.inner_text()
+        times = await panel.locator(".times dd").all_inner_texts()
+        await panel.get_by_role("button", name="Replay").click()
+        question = page.get_by_role("dialog", name="Repeat this DELETE?")
+        asked = await question.inner_text()
+        await question.get_by_role("button", name="Repeat").click()
+        await page.locator("#requests-list tr").nth(1).wait_for()
+    assert "sidekey answered it itself with 200, as upstreams.r.local_answers[0] says." in text
+    assert "200 (answered)" in text
+    assert times[:2] == ["–", "–"]
+    assert "sidekey answered it itself, and does so again" in asked
+    assert upstream.requests == []
+
+
 async def test_what_cannot_be_replayed_says_why(browser: Any, tmp_path: Path) -> None:
     async with watching(browser, tmp_path) as (_upstream, proxy, page):
         await ask(proxy, "POST /r/a", content=b"x")

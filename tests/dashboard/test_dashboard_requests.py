@@ -81,6 +81,26 @@ async def test_a_refusal_shows_its_problem_and_no_upstream(browser: Any, tmp_pat
     assert (found["upstream"], found["status"], found["marks"]) == ("–", "404", "unknown-upstream")
 
 
+async def test_a_local_answer_is_no_error_and_has_no_time_of_the_upstream(
+    browser: Any, tmp_path: Path
+) -> None:
+    more = "  local_answers: [{{paths: [/login], json: {{idToken: placeholder}}}}]"
+    async with watching(browser, tmp_path, more=more) as (_upstream, proxy, page):
+        await ask(proxy, "POST /r/login", "Content-Length: 0")
+        found = await row(page, "/r/login")
+        told = await cells(found)
+        is_failed = "failed" in (await found.get_attribute("class") or "")
+        color = await found.locator(".mark").get_attribute("class")
+        await ask(proxy, "GET /nope/a")
+        await row(page, "/nope/a")
+        await page.get_by_role("button", name="Errors only").click()
+        assert await page.locator(ROWS).evaluate_all(PATHS) == ["/nope/a"]
+    assert (told["method"], told["upstream"], told["status"]) == ("POST", "r", "200")
+    assert (told["marks"], told["token"], told["waited"]) == ("answered", "–", "–")
+    assert told["total"].endswith("ms")
+    assert (is_failed, color) == (False, "mark answered")
+
+
 async def test_a_renewed_and_replayed_request_is_marked(browser: Any, tmp_path: Path) -> None:
     issuer = Issuer()
     async with (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from event_samples import ABORTED, ACQUIRED, FAILED, FORWARDED, REFUSED
+from event_samples import ABORTED, ACQUIRED, ANSWERED, FAILED, FORWARDED, REFUSED
 
 from proxy.events import (
     ClockJumped,
@@ -69,6 +69,15 @@ def test_methods_that_nobody_knows_share_a_name(measures: Measures) -> None:
     """A client may invent as many as it likes."""
     events = [replace(FORWARDED, method=f"M{number}") for number in range(50)]
     assert counted(measures, *events).requests == {"OTHER": {200: 50}}
+
+
+def test_local_answers_are_requests_and_no_latency(measures: Measures) -> None:
+    found = counted(measures, FORWARDED, ANSWERED, replace(ANSWERED, status=503))
+    assert (found.answered, found.requests) == (2, {"GET": {200: 1}})
+    for histogram in (found.duration, found.upstream_duration, found.waiting):
+        assert sum(histogram.counts) <= 1
+    [point] = measures.series()
+    assert (point.requests, point.errors) == (3, 1)
 
 
 def test_durations_fall_into_the_part_that_holds_them(measures: Measures) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from event_samples import ABORTED, ACQUIRED, FAILED, FORWARDED, REFUSED
+from event_samples import ABORTED, ACQUIRED, ANSWERED, FAILED, FORWARDED, REFUSED
 
 trace = pytest.importorskip("opentelemetry.sdk.trace", reason="needs opentelemetry-sdk")
 
@@ -83,6 +83,15 @@ def test_an_error_is_that_of_who_has_made_it(status: int, of_server: int, of_cli
     assert server.attributes["http.response.status_code"] == status
 
 
+@pytest.mark.parametrize(("status", "is_error"), [(200, False), (404, False), (503, True)])
+def test_a_local_answer_is_no_call_of_the_upstream(status: int, is_error: bool) -> None:
+    [server] = spans_of(replace(ANSWERED, status=status, seconds=0.1))
+    assert (server.name, server.kind, times(server)) == ("POST r", SpanKind.SERVER, (100, 0))
+    assert server.attributes["http.response.status_code"] == status
+    assert server.attributes["sidekey.rule"] == "upstreams.r.local_answers[0]"
+    assert (server.status.status_code.name == "ERROR") is is_error
+
+
 def test_only_what_is_so_is_said() -> None:
     plain, _ = spans_of(FORWARDED)
     assert not {"sidekey.renewed", "sidekey.replayed", "sidekey.rejected"} & plain.attributes.keys()
@@ -101,6 +110,7 @@ def test_methods_that_nobody_knows_have_one_name() -> None:
 def test_no_span_holds_a_secret_or_a_long_path() -> None:
     for event in (
         replace(FORWARDED, path="/r/secret/a"),
+        replace(ANSWERED, path="/r/secret/a"),
         replace(REFUSED, path="/r/secret/a", detail="a secret"),
         replace(ABORTED, path="/r/secret/a", reason="a secret"),
         replace(FAILED, detail="a secret"),
@@ -112,7 +122,7 @@ def test_no_span_holds_a_secret_or_a_long_path() -> None:
 
 
 def test_the_trace_is_the_clients_if_it_has_one() -> None:
-    for event in (FORWARDED, REFUSED, ABORTED):
+    for event in (FORWARDED, ANSWERED, REFUSED, ABORTED):
         server = spans_of(replace(event, trace=TRACEPARENT))[0]
         assert f"{server.context.trace_id:032x}" == "4bf92f3577b34da6a3ce929d0e0e4736"
         assert f"{server.parent.span_id:016x}" == "00f067aa0ba902b7"

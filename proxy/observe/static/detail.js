@@ -124,9 +124,12 @@ function explain({ method, path, request }) {
   explainRequest(method, request?.target ?? path);
 }
 
-async function replay({ id, method, path }) {
-  const text = `${method} ${path} goes to the upstream once more, with the credential of now. `
-    + "What it does there happens twice.";
+async function replay({ id, method, path, outcome }) {
+  const text = outcome === "answered"
+    ? `${method} ${path} is sent once more. sidekey answered it itself, and does so again `
+      + "unless the configuration has changed."
+    : `${method} ${path} goes to the upstream once more, with the credential of now. `
+      + "What it does there happens twice.";
   if (!REPEATABLE.has(method) && !(await ask(`Repeat this ${method}?`, text, "Repeat"))) return;
   try {
     const { id: repeated, status } = await post(`requests/${encodeURIComponent(id)}/replay`);

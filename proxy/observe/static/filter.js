@@ -7,7 +7,9 @@ const chosen = new Set(); // names of upstreams; none means all
 let words = [];
 let errorsOnly = false;
 
-export const isError = ({ outcome, status }) => outcome !== "forwarded" || status >= 400;
+const ANSWERED = new Set(["forwarded", "answered"]); // by the upstream, or by sidekey in its place
+
+export const isError = ({ outcome, status }) => !ANSWERED.has(outcome) || status >= 400;
 
 export function passes(request) {
   if (errorsOnly && !isError(request)) return false;

@@ -135,8 +135,11 @@ function rowOf(request) {
 const cell = (name, ...children) => element("td", { class: name, role: "cell" }, ...children);
 
 function marksOf({ outcome, renewed, replayed, rejected, problem }) {
-  const marks = [renewed && "renewed", replayed && "replayed", rejected && "rejected"];
-  const failed = problem ?? (outcome === "forwarded" ? null : outcome);
+  const marks = [
+    outcome === "answered" && "answered",
+    renewed && "renewed", replayed && "replayed", rejected && "rejected",
+  ];
+  const failed = problem ?? (outcome === "aborted" ? outcome : null);
   return [
     ...marks.filter(Boolean).map((mark) => element("span", { class: `mark ${mark}` }, mark)),
     failed && element("span", { class: "mark problem" }, failed),

@@ -7,8 +7,8 @@ const WIDTH = 400;
 
 export function timesOf({ seconds, token_seconds: token, upstream_seconds: upstream }) {
   const parts = [
-    ["token", "Waiting for a token", token ?? 0],
-    ["upstream", "Until the upstream answered", upstream ?? 0],
+    ["token", "Waiting for a token", token],
+    ["upstream", "Until the upstream answered", upstream],
     ["rest", "Everything else", Math.max(0, seconds - (token ?? 0) - (upstream ?? 0))],
   ];
   const lines = parts.map(([name, words, part]) => element("div", {},
@@ -22,7 +22,7 @@ export function timesOf({ seconds, token_seconds: token, upstream_seconds: upstr
 function barOf(parts, seconds) {
   let at = 0;
   const bars = parts.map(([name, , part]) => {
-    const width = seconds ? (part / seconds) * WIDTH : 0;
+    const width = seconds ? ((part ?? 0) / seconds) * WIDTH : 0;
     const bar = drawn("rect", { class: name, x: at, y: 0, width, height: 10 });
     at += width;
     return bar;
