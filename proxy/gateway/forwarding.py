@@ -24,7 +24,7 @@ from proxy.gateway.fast_lane import Begun
 from proxy.gateway.fields import check_hops
 from proxy.gateway.guard import Caller
 from proxy.gateway.limits import Limits
-from proxy.gateway.local_answer import LocalAnswers
+from proxy.gateway.local_answer import LocalAnswers, LocalResponse
 from proxy.gateway.preparation import PROCESS, Preparation, Prepared
 from proxy.gateway.recorded import record_of
 from proxy.gateway.recorder import Copy, Recorder
@@ -111,8 +111,8 @@ class Forwarding:
         if local is not None:
             if copy is not None:
                 await content.skip()  # nobody else reads it, and somebody wants to see it
-            rule = self._access.place(local)
-            return await self._local.give(request, local, rule, request_id, began, copy)
+            answer, rule = LocalResponse(local, caller.origin), self._access.place(local)
+            return await self._local.give(request, answer, rule, request_id, began, copy)
         with self._limits.admitted():
             prepared = await self._preparation.prepare(received, content, replace=shown)
             begun = connection_of(request).go_on()

@@ -10,7 +10,9 @@ from aiohttp import web
 from proxy.config.models import LocalAnswer
 from proxy.events import Observer, RequestAborted, RequestAnswered
 from proxy.gateway.answer import has_content
+from proxy.gateway.cross_origin import let_read
 from proxy.gateway.framing import joined
+from proxy.gateway.problems import PROTECTION
 from proxy.gateway.recorded import record_of
 from proxy.gateway.recorder import Copy, Recorder
 from proxy.gateway.trace_context import trace_of
@@ -27,14 +29,14 @@ class LocalAnswers:
     async def give(
         self,
         request: web.BaseRequest,
-        local: LocalAnswer,
+        response: LocalResponse,
         rule: str,
         request_id: str,
         began: float,
         content: Copy | None,
     ) -> web.StreamResponse:
-        """Answer `request`; `rule` is where `local` stands among the upstream's keys."""
-        response, answered = LocalResponse(local), self._recorder.copy()
+        """Send `response`, which `rule` of the upstream asks for; return it."""
+        answered = self._recorder.copy()
         path, trace = request.raw_path.partition("?")[0], trace_of(request.headers)
         told = (request_id, self._name, request.method, path)
         event: RequestAnswered | RequestAborted
@@ -42,7 +44,7 @@ class LocalAnswers:
             await response.send(request, answered)
             seconds = time.monotonic() - began
             place = f"upstreams.{self._name}.{rule}"
-            event = RequestAnswered(*told, local.status, place, seconds, trace)
+            event = RequestAnswered(*told, response.status, place, seconds, trace)
         except ConnectionError:
             event = RequestAborted(*told, "the client left", time.monotonic() - began, trace)
         self._recorder.keep(request_id, record_of(request, response.head, content, answered))
@@ -51,11 +53,18 @@ class LocalAnswers:
 
 
 class LocalResponse(web.Response):
-    """A local answer of the configuration; `head` is as it was sent, empty before."""
+    """A local answer of the configuration, which a page of `origin` may read.
 
-    def __init__(self, answer: LocalAnswer) -> None:
+    `head` is as it was sent, empty before.
+    """
+
+    def __init__(self, answer: LocalAnswer, origin: str | None) -> None:
         content = json.dumps(answer.json_content, ensure_ascii=False).encode()
-        super().__init__(status=answer.status, body=content, content_type="application/json")
+        super().__init__(
+            status=answer.status, body=content, headers=PROTECTION, content_type="application/json"
+        )
+        if origin is not None:
+            let_read(self.headers, origin)
         self.head = b""
         self._content = content
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from gateway_samples import keyed, tokened
 from issuing import Issuer
-from proxying import sidekey
+from proxying import BEGINNING, sidekey
 from raw_client import ask
 from raw_upstream import answering
 
@@ -142,6 +142,26 @@ async def test_a_local_answer_is_given_before_allow_and_deny(tmp_path: Path) -> 
         assert (answer.status, answer.json()) == (203, {"名": [1, None]})
         assert (await ask(proxy, "POST /r/ping")).status == 403
     assert upstream.requests == []
+
+
+async def test_a_local_answer_is_protected_and_readable_like_an_upstreams(tmp_path: Path) -> None:
+    """A page that logs in would otherwise get the placeholder, and not be let see it."""
+    origin = "http://localhost:5173"
+    beginning = BEGINNING.replace("port: 0", f"port: 0, allowed_origins: ['{origin}']")
+    more = "local_answers: [{paths: [/login], json: {}}]"
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more=more), beginning=beginning) as proxy,
+    ):
+        own = await ask(proxy, "POST /r/login", "Content-Length: 0")
+        page = await ask(proxy, "POST /r/login", f"Origin: {origin}", "Content-Length: 0")
+    for answer in (own, page):
+        assert answer.field("X-Content-Type-Options") == ["nosniff"]
+        assert answer.field("Cache-Control") == ["no-store"]
+    assert own.field("Cross-Origin-Resource-Policy") == ["same-origin"]
+    assert own.field("Access-Control-Allow-Origin") == []
+    assert page.field("Cross-Origin-Resource-Policy") == ["cross-origin"]
+    assert page.field("Access-Control-Allow-Origin") == [origin]
 
 
 async def test_the_check_of_miauth_is_closed_without_the_preset_too(tmp_path: Path) -> None:
