@@ -147,6 +147,11 @@ def test_only_the_demo_command_knows_the_sandbox() -> None:
     assert {name for name in knowing if not name.startswith("proxy.sandbox")} == {"proxy.cli.demo"}
 
 
+def test_only_one_module_looks_for_near_names() -> None:
+    looking = {module_name(path) for path in MODULES if "difflib" in imports(path)}
+    assert looking == {"proxy.nearest"}
+
+
 def test_no_file_is_over_400_lines() -> None:
     long = {module_name(path): len(path.read_text().splitlines()) for path in MODULES}
     assert not {name: lines for name, lines in long.items() if lines > 400}

@@ -12,11 +12,11 @@ import typer
 from proxy.cli.completion import complete_upstream
 from proxy.cli.output import say
 from proxy.config import INHERITED, Loaded, find, listen_of, load
-from proxy.config.issues import did_you_mean
 from proxy.config.models import Listen
 from proxy.config.versions import Versions
 from proxy.errors import ConfigError
 from proxy.hardening import keep_memory_private, take_from_environment
+from proxy.nearest import did_you_mean
 
 ConfigOption = Annotated[
     Path | None,

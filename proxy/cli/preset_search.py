@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from proxy.cli.output import say
 from proxy.cli.questions import ask
-from proxy.config.issues import did_you_mean
 from proxy.config.presets import Preset
+from proxy.nearest import did_you_mean
 
 DONE = "done"
 _ALL = "all"

@@ -10,8 +10,8 @@ import typer
 from proxy.cli.completion import complete_preset
 from proxy.cli.output import table
 from proxy.config import presets
-from proxy.config.issues import did_you_mean
 from proxy.errors import ConfigError
+from proxy.nearest import did_you_mean
 
 
 def command(

@@ -6,7 +6,6 @@ secret may have been pasted in the place of one.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
@@ -48,12 +47,6 @@ def written(path: KeyPath) -> str:
         else:
             text += "." + (part if _PLAIN_KEY.fullmatch(part) else "<key>")
     return text.removeprefix(".")
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return ` (did you mean 'x'?)` for the nearest known name, or an empty text."""
-    near = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
-    return f" (did you mean '{near[0]}'?)" if near else ""
 
 
 def lies_below(path: KeyPath, places: Container[KeyPath]) -> bool:

@@ -17,7 +17,8 @@ from typing import Literal
 import yaml
 from pydantic import Field, JsonValue
 
-from proxy.config.issues import Issue, KeyPath, did_you_mean
+from proxy.config.issues import Issue, KeyPath
+from proxy.nearest import did_you_mean
 from proxy.notation import Frozen, Url, check_base_url, origin_of
 from proxy.placeholders import fill, names
 

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.issues import Issue, KeyPath, did_you_mean
+from proxy.config.issues import Issue, KeyPath
 from proxy.config.presets import presets
 from proxy.config.shapes import key_of, shapes
+from proxy.nearest import did_you_mean
 
 _TAG_KEYS = ("type", "in")
 _TEXTS = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from proxy.config.issues import did_you_mean
 from proxy.gateway.clients import Clients
 from proxy.gateway.guard import OWN_HOST_SUFFIX, Caller, Listener
 from proxy.gateway.target import Target, split_prefix
+from proxy.nearest import did_you_mean
 from proxy.refusals import CrossSiteRefused, UnknownUpstream
 
 OWN_PREFIX = "_sidekey"

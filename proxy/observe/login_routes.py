@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from urllib.parse import parse_qsl
@@ -15,6 +14,7 @@ from proxy.credentials.source import Source
 from proxy.errors import SidekeyError
 from proxy.gateway.content import ClientContent
 from proxy.gateway.problems import PROTECTION
+from proxy.nearest import nearest
 from proxy.notation import origin_of
 from proxy.observe import login_pages
 from proxy.observe.answers import as_json
@@ -68,7 +68,7 @@ class LoginRoutes:
             return login_pages.stranger_page(refusal)
         source = self._sources.get(name)
         if source is None:
-            return login_pages.unknown_page(name, self._nearest(name))
+            return login_pages.unknown_page(name, nearest(name, self._sources))
         if not isinstance(source.provider, InteractiveProvider):
             return login_pages.needless_page(name, await status_of(source))
         latest = self._sign_ins.latest(name)
@@ -141,10 +141,6 @@ class LoginRoutes:
         source_named(self._sources, name)
         origin = visit.origin or f"http://{visit.request.headers['Host'].strip()}"
         return await self._sign_ins.begin(name, f"{origin}{login_pages.path_of(name)}/callback")
-
-    def _nearest(self, name: str) -> str | None:
-        near = difflib.get_close_matches(name, list(self._sources), n=1)
-        return near[0] if near else None
 
 
 def _url_as_named(sign_in: SignIn) -> str | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.config.issues import did_you_mean
 from proxy.credentials.source import Source
+from proxy.nearest import did_you_mean
 from proxy.refusals import UnknownUpstream
 
 

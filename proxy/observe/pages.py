@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from proxy.config.issues import did_you_mean
 from proxy.credentials.secret import Secret
 from proxy.errors import SidekeyError
 from proxy.gateway.route import OWN_PREFIX
+from proxy.nearest import did_you_mean
 from proxy.refusals import CrossSiteRefused, MethodNotAllowed, UnknownUpstream
 
 TOKEN_FIELD = "Sidekey-Token"  # noqa: S105  a name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from proxy.credentials.exchange import Step
 from proxy.credentials.providers.answers import parse
 from proxy.credentials.token import Token, TokenResponse
 from proxy.errors import SidekeyError
+from proxy.nearest import nearest
 from proxy.observe.veil import Veil
 
 LONGEST = 2000  # characters of content that is no JSON
@@ -49,8 +49,8 @@ class Trace:
         """Return where the last answer has texts, and which of them is meant by `path`."""
         if not self.paths:
             return "the answer has no texts"
-        nearest = _nearest(path, self.paths)
-        hint = f" (did you mean '{nearest}'?)" if nearest is not None else ""
+        near = _nearest(path, self.paths)
+        hint = f" (did you mean '{near}'?)" if near is not None else ""
         return f"the answer has texts at: {', '.join(self.paths)}{hint}"
 
     def _told(self, step: Step) -> dict[str, Any]:
@@ -126,11 +126,12 @@ def token_lines(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _nearest(path: str, known: Sequence[str]) -> str | None:
     """Return the nearest path, or else the one that ends in the nearest name."""
+    near = nearest(path, known)
+    if near is not None:
+        return near
     by_name = {one.rpartition(".")[2]: one for one in reversed(known)}
-    name = path.rpartition(".")[2]
-    for found in difflib.get_close_matches(path, known, n=1):
-        return found
-    return next((by_name[near] for near in difflib.get_close_matches(name, by_name, n=1)), None)
+    name = nearest(path.rpartition(".")[2], by_name)
+    return None if name is None else by_name[name]
 
 
 def _written(moment: datetime | None) -> str | None:
