@@ -23,9 +23,10 @@ SERVING: tuple[State, ...] = ("ready", "renewing", "expired", "idle", "acquiring
 class Status:
     """The state of one upstream.
 
-    `ready` and `renewing` have a token that is good; `idle` has none yet and fetches one at the
-    first request, `expired` renews it then, `acquiring` is at it. `blocked` was refused by the
-    token endpoint, `failed` cannot reach it, `login-required` waits for a human.
+    `ready` and `renewing` have a token that is good, or a key, which nobody has to fetch; `idle`
+    has no token yet and fetches one at the first request, `expired` renews it then, `acquiring` is
+    at it. `blocked` was refused by the token endpoint, `failed` cannot reach it, `login-required`
+    waits for a human.
     `stored` is false while the token lives in memory only. `attempts_left` may be refused before
     sidekey pauses for the rest of the hour. `problem` is the slug of the `error`.
     """
@@ -94,6 +95,8 @@ def _state(source: Source, entry: Entry | None, failure: SidekeyError | None) ->
         return "login-required"
     if failure is not None:
         return "blocked" if isinstance(failure, CredentialError) else "failed"
+    if not source.provider.kept:
+        return "ready"
     if source.renewing:
         return "acquiring"
     return "idle" if entry is None else "expired"

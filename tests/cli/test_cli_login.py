@@ -135,7 +135,7 @@ async def test_the_token_is_asked_for_once_and_stored_before_success_is_told(sit
     assert stat.S_IMODE(site.home.state.stat().st_mode) == 0o700
     status = await site.home.run("status", "--json")
     states = {row["upstream"]: row["state"] for row in json.loads(status.out)["upstreams"]}
-    assert states == {"misskey": "ready", "app": "login-required", "by-hand": "idle"}
+    assert states == {"misskey": "ready", "app": "login-required", "by-hand": "ready"}
     assert status.code == 4
 
 

@@ -162,6 +162,21 @@ async def test_status_says_whether_a_proxy_or_the_store_has_answered(home: Home)
     assert (alone.code, running.code, running.err) == (0, 0, "")
 
 
+async def test_a_key_is_ready_with_and_without_a_proxy_before_any_request(home: Home) -> None:
+    home.configure(
+        "upstreams: {a: {base_url: 'http://127.0.0.1:9',"
+        ' provider: {type: api_key, keys: "${KEY}"}}}'
+    )
+    home.environ["KEY"] = "k"
+    alone = await home.run("status", "--json")
+    async with home.serving("--port", "0") as proxy:
+        port = (await proxy.address()).rpartition(":")[2]
+        running = await home.run("status", "--json", SIDEKEY_PORT=port)
+    assert running.err == "", "it was no proxy that answered"
+    assert json.loads(alone.out) == json.loads(running.out)
+    assert json.loads(alone.out)["upstreams"] == [{"upstream": "a", "state": "ready"}]
+
+
 async def test_commands_say_that_the_store_cannot_be_used(home: Home) -> None:
     """What they bought would be lost, and nobody would count what was refused."""
     home.state.mkdir(parents=True, mode=0o700)

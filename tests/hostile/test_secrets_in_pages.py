@@ -63,7 +63,7 @@ async def test_no_page_and_no_command_shows_a_secret_in_any_state_of_a_token(hom
         said += [await home.run(*trace, **secrets) for trace in TRACES]
     assert [ended.code for ended in said[-len(TRACES) :]] == [0, 1, 1]
     assert (states(before), states(said[STATUS])) == (
-        ["idle", "idle", "idle", "login-required"],
+        ["ready", "idle", "idle", "login-required"],
         ["ready", "ready", "blocked", "login-required"],
     )
     assert "upstreams.key.provider.keys" in said[0].err, "nobody is told of the literal secret"
