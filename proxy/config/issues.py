@@ -27,12 +27,17 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One thing that is wrong at `path`; `missing` means that something is not there."""
+    """One thing that is wrong at `path`.
+
+    `meant` is the place that an unknown key was probably meant for. A `tentative` one may be gone
+    once another one is mended: something is not there, or is not known.
+    """
 
     path: KeyPath
     text: str
     position: Position | None = None
-    missing: bool = False
+    meant: KeyPath | None = None
+    tentative: bool = False
 
 
 def written(path: KeyPath) -> str:
@@ -54,17 +59,41 @@ def lies_below(path: KeyPath, places: Container[KeyPath]) -> bool:
     return any(path[:end] in places for end in range(1, len(path) + 1))
 
 
+def certain(issues: Iterable[Issue]) -> list[Issue]:
+    """Return the issues without those that may be gone once another one is mended.
+
+    A key that is misspelt is not missing too, nor is what stands below it.
+    """
+    issues = list(issues)
+    unsettled = [place for place in map(_unsettled, issues) if place is not None]
+    return [one for one in issues if not (one.tentative and _touches(one.path, unsettled))]
+
+
+def _unsettled(issue: Issue) -> KeyPath | None:
+    """Return the place that will have more in it when `issue` is mended."""
+    place = issue.meant or issue.path
+    if len(place) == 3 and (place[0], place[2]) == ("upstreams", "preset"):
+        return place[:2]  # the preset fills in all that is not written
+    return issue.meant
+
+
+def _touches(path: KeyPath, places: Iterable[KeyPath]) -> bool:
+    """Return whether `path` is one of `places`, lies below one, or above one."""
+    return any(path[: len(place)] == place[: len(path)] for place in places)
+
+
 def lines(
     issues: Iterable[Issue],
     file: Path,
     positions: Mapping[KeyPath, Position],
     origins: Mapping[KeyPath, str],
 ) -> list[str]:
-    """Return `file:line:col: path: what is wrong`, in the order of the file.
+    """Return `file:line:col: path: what is wrong` of what is certain, in the order of the file.
 
     `origins` names the option or variable that a value came from, where it is not from the file.
     """
-    placed = [(_origin(issue, origins), _position(issue, positions), issue) for issue in issues]
+    told = certain(issues)
+    placed = [(_origin(issue, origins), _position(issue, positions), issue) for issue in told]
     placed.sort(key=lambda entry: (entry[0] is not None, entry[1]))
     return [_line(origin, file, position, issue) for origin, position, issue in placed]
 

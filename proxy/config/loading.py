@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from proxy.config.document import MAX_BYTES, parse
 from proxy.config.effective import Effective
 from proxy.config.exposure import exposure
 from proxy.config.interpolation import Expansion
-from proxy.config.issues import Issue, KeyPath, lies_below, lines
+from proxy.config.issues import Issue, lies_below, lines
 from proxy.config.literals import exposed_secret_issue, literal_secret_issue, secret_places
 from proxy.config.models import Listen, Settings
 from proxy.config.origins import Origins
@@ -121,7 +121,7 @@ def load(
     issues = [*document.issues, *expansion.issues]
     issues += _unless_reported(completion.issues, issues)
     settings, found = _validate(value)
-    issues += _unless_reported(found, issues, completion.unknown)
+    issues += _unless_reported(found, issues)
     issues += _unless_reported([*port_conflicts(value), *cookie_conflicts(value)], issues)
     if settings is not None:
         issues += [*exposure(settings), *client_header_conflicts(settings)]
@@ -181,17 +181,7 @@ def _validate(value: dict[str, object]) -> tuple[Settings | None, list[Issue]]:
         return None, list(issues_of(error, value, Settings))
 
 
-def _unless_reported(
-    found: list[Issue], reported: list[Issue], unknown: Iterable[KeyPath] = ()
-) -> list[Issue]:
-    """Return the issues that do not merely follow from one that is reported already.
-
-    Below `unknown` nothing can be called missing: a preset might have brought it.
-    """
+def _unless_reported(found: list[Issue], reported: list[Issue]) -> list[Issue]:
+    """Return the issues that stand at no place, and below none, of which one tells already."""
     places = {issue.path for issue in reported if issue.path}
-    return [
-        issue
-        for issue in found
-        if not lies_below(issue.path, places)
-        and not (issue.missing and lies_below(issue.path, set(unknown)))
-    ]
+    return [issue for issue in found if not lies_below(issue.path, places)]

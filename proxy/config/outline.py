@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -83,8 +83,8 @@ def _clients(document: Document, expansion: Expansion) -> Clients | None:
     try:
         return Clients.model_validate(value)
     except ValidationError as error:
-        found = issues_of(error, value if isinstance(value, dict) else {}, Clients)
-        expansion.issues += [replace(issue, path=("clients", *issue.path)) for issue in found]
+        written = value if isinstance(value, dict) else {}
+        expansion.issues += issues_of(error, written, Clients, below=("clients",))
         return None
 
 

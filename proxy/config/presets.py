@@ -67,13 +67,11 @@ class Preset(Frozen):
 class Completion:
     """Fills in presets and collects what is wrong with their use.
 
-    `secrets` holds the places of inputs that are secret, `unknown` upstreams without a preset
-    of that name, of which nothing more can be said.
+    `secrets` holds the places of inputs that are secret.
     """
 
     issues: list[Issue] = field(default_factory=list)
     secrets: set[KeyPath] = field(default_factory=set)
-    unknown: set[KeyPath] = field(default_factory=set)
 
     def complete(self, value: dict[str, object]) -> dict[str, object]:
         """Return the configuration with every preset filled in."""
@@ -92,7 +90,6 @@ class Completion:
             hint = did_you_mean(written["preset"], presets())
             text = f"unknown preset{hint}; `sidekey presets` lists them"
             self.issues.append(Issue((*path, "preset"), text))
-            self.unknown.add(path)
             return written
         provider = self._provider(preset, written, path)
         others = {key: entry for key, entry in preset.upstream.items() if key != "provider"}
@@ -120,7 +117,7 @@ class Completion:
         if isinstance(value, str) and value:
             return value
         if key not in own:
-            self.issues.append(Issue((*path, key), "is required", missing=True))
+            self.issues.append(Issue((*path, key), "is required", tentative=True))
         elif isinstance(value, str):
             self.issues.append(Issue((*path, key), "must not be empty"))
         else:

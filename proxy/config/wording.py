@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.issues import Issue, KeyPath
+from proxy.config.issues import Issue, KeyPath, written
+from proxy.config.models import Upstream
 from proxy.config.presets import presets
 from proxy.config.shapes import key_of, shapes
-from proxy.nearest import did_you_mean
+from proxy.nearest import did_you_mean, nearest
 
+_Models = Mapping[KeyPath, type[BaseModel]]
 _TAG_KEYS = ("type", "in")
 _TEXTS = {
     "missing": "is required",
@@ -40,14 +43,18 @@ _TEXTS = {
 
 
 def issues_of(
-    error: ValidationError, value: dict[str, object], model: type[BaseModel]
+    error: ValidationError, value: dict[str, object], model: type[BaseModel], below: KeyPath = ()
 ) -> Iterator[Issue]:
-    """Yield what is wrong with `value`, which did not validate as `model`."""
-    models = dict(shapes(value, model))
+    """Yield what is wrong with `value`, which did not validate as `model`.
+
+    It stands `below` a place of the file.
+    """
+    found = shapes(value, model)
+    models = {path: kind for path, kind in found if issubclass(kind, BaseModel)}
     for entry in _telling(error):
-        path = _written_path(entry, value)
-        missing = entry["type"] in ("missing", "union_tag_not_found")
-        yield Issue(path, _text(entry, path, value, models), missing=missing)
+        issue = _issue(entry, value, models)
+        meant = None if issue.meant is None else (*below, *issue.meant)
+        yield replace(issue, path=(*below, *issue.path), meant=meant)
 
 
 def _telling(error: ValidationError) -> list[ErrorDetails]:
@@ -90,10 +97,33 @@ def _written_path(entry: ErrorDetails, value: object) -> KeyPath:
     return tuple(path)
 
 
-def _text(entry: ErrorDetails, path: KeyPath, value: object, models: Mapping[KeyPath, type]) -> str:
-    kind, ctx = entry["type"], entry.get("ctx", {})
+def _issue(entry: ErrorDetails, value: object, models: _Models) -> Issue:
+    kind, path = entry["type"], _written_path(entry, value)
     if kind == "extra_forbidden":
-        return "unknown key" + did_you_mean(path[-1], _known_keys(path[:-1], value, models))
+        return _unknown_key(path, _known_keys(path[:-1], value, models))
+    if kind == "union_tag_not_found":
+        # Pydantic does not look at the other keys then; none that it knows is like a tag.
+        misspelt = nearest(path[-1], _keys_at(value, path[:-1]))
+        if misspelt is not None:
+            return _unknown_key((*path[:-1], misspelt), {str(path[-1]): path[-1:]})
+    is_whole = kind == "value_error" and path in models  # such as "needs methods or paths"
+    tentative = is_whole or kind in ("missing", "union_tag_not_found")
+    return Issue(path, _text(entry, path, value), tentative=tentative)
+
+
+def _unknown_key(path: KeyPath, known: Mapping[str, KeyPath]) -> Issue:
+    """Return the issue; a preset may know more keys of a provider."""
+    place, key = path[:-1], path[-1]
+    tentative = place[-1:] == ("provider",)
+    near = nearest(key, known)
+    if near is None:
+        return Issue(path, "unknown key", tentative=tentative)
+    text = f"unknown key (did you mean '{written(known[near])}'?)"
+    return Issue(path, text, meant=(*place, *known[near]), tentative=tentative)
+
+
+def _text(entry: ErrorDetails, path: KeyPath, value: object) -> str:
+    kind, ctx = entry["type"], entry.get("ctx", {})
     if kind == "value_error":
         return _plain(str(ctx["error"]))
     if kind == "missing" and isinstance(entry["loc"][-1], int):
@@ -107,16 +137,27 @@ def _text(entry: ErrorDetails, path: KeyPath, value: object, models: Mapping[Key
     return entry["msg"].replace("Input should be", "expected").replace("valid ", "")
 
 
-def _known_keys(path: KeyPath, value: object, models: Mapping[KeyPath, type]) -> set[str]:
-    """Return the keys that may stand at `path`."""
-    known: set[str] = set()
+def _known_keys(path: KeyPath, value: object, models: _Models) -> dict[str, KeyPath]:
+    """Return the keys that are known at `path`, and where each of them may stand below it.
+
+    Those of a provider are known beside it too, since they are easily written there.
+    """
+    known: dict[str, KeyPath] = {}
     model = models.get(path)
-    if model is not None and issubclass(model, BaseModel):
-        known |= {key_of(model, name) for name in model.model_fields}
+    if model is Upstream:
+        below = _known_keys((*path, "provider"), value, models)
+        known |= {key: ("provider", *place) for key, place in below.items()}
+    if model is not None:
+        known |= {key: (key,) for key in (key_of(model, name) for name in model.model_fields)}
     preset = presets().get(str(_at(value, (*path[:-1], "preset"))))
     if path[-1:] == ("provider",) and preset is not None:
-        known |= preset.inputs.keys()
+        known |= {key: (key,) for key in preset.inputs}
     return known
+
+
+def _keys_at(value: object, path: KeyPath) -> list[str]:
+    found = _at(value, path)
+    return list(found) if isinstance(found, dict) else []
 
 
 def _at(value: Any, path: KeyPath) -> object:

@@ -163,6 +163,7 @@ async def test_a_variable_from_which_the_configuration_reads_a_secret_is_left_ou
         (configured("listen: {port: 0}"), "api: listen.port is 0"),
         (configured("clients: {keys: short}"), "clients.keys: needs at least 16 characters"),
         (configured("clients: {keys: '${NO_SUCH}'}"), "variable NO_SUCH is not set"),
+        (configured("clients: {header: {vlue: x}}"), "clients.header.vlue: unknown key"),
         ("upstreams: [", "sidekey.yaml:2:1: "),
     ],
 )
@@ -173,3 +174,4 @@ async def test_what_cannot_be_told_is_an_error_of_the_configuration(
     ended = await home.run("env")
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
+    assert len(ended.err.splitlines()) == 1

@@ -208,7 +208,6 @@ def test_inputs_that_are_missing_empty_or_no_text_are_reported(issues):
         "sidekey.yaml:4:16: upstreams.a.provider.api_password: must not be empty"
     ]
     assert issues(text.format("kabu-station", "{api_pasword: '${OTHER}'}"), ENVIRON) == [
-        "sidekey.yaml:4:5: upstreams.a.provider.api_password: is required",
         (
             "sidekey.yaml:4:16: upstreams.a.provider.api_pasword: unknown key"
             " (did you mean 'api_password'?)"
