@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from proxy import __version__
 from proxy.app import Running
 from proxy.cli.colour import painted
+from proxy.cli.table import columns_of
 from proxy.clock import utc_now
 from proxy.config import Loaded
 from proxy.credentials.source import Source
@@ -41,7 +41,7 @@ async def banner(loaded: Loaded, proxy: Running) -> str:
     settings = loaded.settings
     lines = [
         painted(f"sidekey {__version__}", "bold") + f", {loaded.path}",
-        *_rendered(rows, _columns()),
+        *_rendered(rows, columns_of(sys.stderr) or 80),  # most are as wide as that
         *(
             f"try:  {curl_line(name, proxy.urls[name], upstream, settings.clients)}"
             for name, upstream in settings.upstreams.items()
@@ -94,11 +94,3 @@ def _rendered(rows: Sequence[_Row], columns: int) -> Iterator[str]:
         url = painted(row.url, "cyan") + " " * (urls - len(row.url))
         gap = "  " + " " * (upstreams - len(row.upstream)) if is_wide else "\n      "
         yield f"  {url} -> {row.upstream}{gap}{state}"
-
-
-def _columns() -> int:
-    """Return the width of the terminal; one that does not tell is as wide as most."""
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except OSError:
-        return 80

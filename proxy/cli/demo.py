@@ -18,7 +18,8 @@ import typer
 
 from proxy.app import Running, open_store, running
 from proxy.cli.loopback import loopback_sign_in
-from proxy.cli.output import FAILED, say, table
+from proxy.cli.output import FAILED, say
+from proxy.cli.table import table
 from proxy.config import load
 from proxy.credentials.providers import InteractiveProvider
 from proxy.credentials.redaction import Redaction
@@ -54,7 +55,7 @@ async def _once() -> int:
     """Print a row for each upstream; return 0 only if every answer is right."""
     async with demonstration() as demo, _proxy(demo, 0, nobody, Redaction()) as proxy:
         rows = [await _tried(proxy, sample) for sample in SAMPLES]
-    print(table([("upstream", "request", "status", "result"), *rows]))
+    print(table(rows, sys.stdout, ("upstream", "request", "status", "result")))
     return 0 if all(row[-1] == "right" for row in rows) else FAILED
 
 
@@ -75,7 +76,8 @@ async def _stay(redaction: Redaction) -> None:
 
 async def _show(proxy: Running, stopped: asyncio.Event) -> None:
     say("Made-up upstreams, and where sidekey serves them:\n")
-    say(table([(f"  {proxy.urls[name]}/", "->", url) for name, url in proxy.upstreams.items()]))
+    places = [(f"  {proxy.urls[name]}/", f"-> {url}") for name, url in proxy.upstreams.items()]
+    say(table(places, sys.stderr))
     say(f"\nThe dashboard:  {proxy.addresses[0]}/_sidekey/")
     say("\nNo line below holds a credential:\n")
     for sample in SAMPLES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 from proxy.errors import ConfigError, LoginRequired, SidekeyError
 
@@ -26,13 +25,3 @@ def report(error: SidekeyError) -> int:
     if error.fix:
         say(f"         {error.fix}")
     return LOGIN_NEEDED if isinstance(error, LoginRequired) else FAILED
-
-
-def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return `rows` as aligned columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)

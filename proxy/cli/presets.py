@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.resources import files
 from typing import Annotated
 
 import typer
 
 from proxy.cli.completion import complete_preset
-from proxy.cli.output import table
+from proxy.cli.table import table
 from proxy.config import presets
 from proxy.errors import ConfigError
 from proxy.nearest import did_you_mean
@@ -29,7 +30,8 @@ def command(
     """
     catalogue = presets()
     if name is None:
-        print(table([(known, preset.description) for known, preset in catalogue.items()]))
+        rows = [(known, preset.description) for known, preset in catalogue.items()]
+        print(table(rows, sys.stdout))
     elif name in catalogue:
         print((files("proxy.catalog") / f"{name}.yaml").read_text(encoding="utf-8").rstrip())
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -12,7 +13,8 @@ import typer
 from proxy.cli.credentials import sources_of
 from proxy.cli.local import address, ask
 from proxy.cli.options import ConfigOption, load_config
-from proxy.cli.output import FAILED, LOGIN_NEEDED, say, table
+from proxy.cli.output import FAILED, LOGIN_NEEDED, say
+from proxy.cli.table import NOTHING, table
 from proxy.config import Loaded
 from proxy.credentials.attempts import LIMIT
 from proxy.observe.status import status_of
@@ -76,8 +78,11 @@ def _as_json(upstreams: list[dict[str, Any]]) -> str:
 
 def _rendered(upstreams: list[dict[str, Any]]) -> str:
     heads = tuple(column.replace("_", " ") for column in COLUMNS)
-    rows = [tuple(str(upstream.get(column, "-")) for column in COLUMNS) for upstream in upstreams]
-    return "\n".join([table([heads, *rows]), *(line for one in upstreams for line in _notes(one))])
+    rows = [
+        tuple(str(upstream.get(column, NOTHING)) for column in COLUMNS) for upstream in upstreams
+    ]
+    notes = (line for upstream in upstreams for line in _notes(upstream))
+    return "\n".join([table(rows, sys.stdout, heads), *notes])
 
 
 def _notes(upstream: dict[str, Any]) -> Iterator[str]:

@@ -1,0 +1,147 @@
+"""Tables on terminals that are narrower than they are, and everywhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import pexpect
+import pytest
+from command_line import PATIENCE, Home, free_port
+
+from proxy.cli.table import columns_of, table
+from proxy.sandbox.portal import Portal
+from proxy.sandbox.serving import serve
+
+HEADS = ("name", "state", "seen at")
+ROWS = [("a", "ready", "2026-01-01"), ("longer", "-", "yesterday or so")]
+ALIGNED = """\
+name    state  seen at
+a       ready  2026-01-01
+longer  -      yesterday or so"""
+FOLDED = """\
+name    state  seen at
+a       ready  2026-01-01
+longer  -      yesterday
+               or so"""
+BLOCKS = """\
+a
+    state    ready
+    seen at  2026-01-01
+longer
+    seen at  yesterday
+             or so"""
+CONFIG = """\
+listen: {{port: {port}}}
+upstreams:
+  portal:
+    preset: fujitsu-portal-oauth2
+    base_url: {origin}
+    provider: {{client_id: demo-client, client_secret: "${{CLIENT_SECRET}}"}}
+  misskey: {{preset: misskey, base_url: "{origin}"}}
+"""
+
+
+@contextmanager
+def terminal(columns: int) -> Iterator[TextIO]:
+    """Yield a stream that leads to a terminal."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    try:
+        with os.fdopen(slave, "w") as stream:
+            yield stream
+    finally:
+        os.close(master)
+
+
+async def shown(home: Home, *arguments: str, columns: int) -> str:
+    """Run a command at a terminal; return what that shows, stderr included."""
+
+    def _shown() -> str:
+        command = pexpect.spawn(
+            sys.executable,
+            [*home.program, *arguments],
+            cwd=str(home.work),
+            env=home.environ,
+            encoding="utf-8",
+            timeout=PATIENCE,
+            dimensions=(24, columns),
+        )
+        with command:
+            command.expect(pexpect.EOF)
+            return str(command.before).replace("\r\n", "\n")
+
+    return await asyncio.to_thread(_shown)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [(120, ALIGNED), (30, ALIGNED), (26, FOLDED), (25, FOLDED), (24, BLOCKS), (0, ALIGNED)],
+)
+def test_a_table_fits_a_terminal_that_tells_its_width(columns: int, expected: str) -> None:
+    with terminal(columns) as stream:
+        assert table(ROWS, stream, HEADS) == expected
+
+
+def test_no_word_is_cut_where_a_terminal_has_no_room_for_it() -> None:
+    with terminal(5) as stream:
+        assert columns_of(stream) == 5
+        assert table([("name", "a-long-word b")], stream) == "name\n    a-long-word\n    b"
+
+
+def test_without_a_terminal_a_table_is_as_wide_as_it_needs() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "w") as stream:
+        assert table(ROWS, stream, HEADS) == ALIGNED
+    assert table(ROWS, None, HEADS) == ALIGNED
+
+
+async def test_status_at_a_narrow_terminal_tells_all_that_is_known_in_lines_that_fit(
+    home: Home,
+) -> None:
+    home.environ["CLIENT_SECRET"] = "demo-client-secret"
+    async with serve(Portal().application()) as origin:
+        home.configure(CONFIG.format(port=free_port(), origin=origin))
+        assert (await home.run("token", "portal")).code == 0
+        narrow = await shown(home, "status", columns=80)
+        wide = await shown(home, "status", columns=200)
+        piped, told = await home.run_all(("status",), ("status", "--json"))
+    portal = json.loads(told.out)["upstreams"][0]
+    drawn = re.compile(r"(?<=next renewal  )\S+")  # each process draws its own
+    expected = [
+        "portal",
+        "    state         ready",
+        "    generation    1",
+        f"    expires at    {portal['expires_at']}",
+        "    next renewal  TIME",
+        "misskey",
+        "    state         login-required",
+        "misskey: nobody has signed in yet (sidekey login misskey)",
+    ]
+    assert drawn.sub("TIME", narrow).splitlines()[-len(expected) :] == expected
+    for full in (wide, piped.out):
+        assert f"ready           1           {portal['expires_at']}  20" in full
+        assert "misskey   login-required  -           -  " in full
+
+
+async def test_presets_at_a_narrow_terminal_are_folded_and_complete(home: Home) -> None:
+    narrow = await shown(home, "presets", columns=80)
+    piped = await home.run("presets")
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert narrow.split() == piped.out.split()
+    assert len(narrow.splitlines()) > len(piped.out.splitlines())
+
+
+async def test_a_table_does_no_harm_where_stdout_is_closed(home: Home) -> None:
+    ended = await home.shell(f"{sys.executable} -m proxy presets >&-")
+    assert (ended.code, ended.err) == (0, "")
