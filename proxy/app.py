@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from proxy.clock import Clock, utc_now
-from proxy.config import Loaded
+from proxy.clock import Clock
 from proxy.config.models import Settings, Upstream
-from proxy.config.store import Store as StoreSettings
 from proxy.credentials.exchange import Exchange
-from proxy.credentials.identity import hidden_texts, secrets_of
 from proxy.credentials.redaction import Redaction
 from proxy.credentials.resources import Resources
-from proxy.credentials.source import PATIENCE, Source
+from proxy.credentials.source import Source
 from proxy.credentials.stores.base import Store
-from proxy.credentials.stores.file import FileStore, default_folder
-from proxy.credentials.stores.memory import MemoryStore
-from proxy.errors import ConfigError, StoreError
-from proxy.events import Listening, Observer, Stopped, nobody
+from proxy.errors import StoreError
+from proxy.events import Listening, Observer, Stopped
 from proxy.face import Face, Served
 from proxy.gateway.accepted import Accepted
 from proxy.gateway.capacity import Capacity
@@ -32,6 +26,7 @@ from proxy.gateway.upstream import UpstreamConnections
 from proxy.listeners import Bound, addresses_of, bound, listen
 from proxy.observe.sign_ins import SignIns
 from proxy.reload import check_fixed
+from proxy.sources import build_source, know_all
 from proxy.tending import tending
 from proxy.upstreams import Changes, Upstreams
 
@@ -55,86 +50,6 @@ class Running:
     exchange: Exchange
     change: Callable[[Settings], Changes]
     observe: Observer
-
-
-def state_folder(settings: StoreSettings, environ: Mapping[str, str]) -> Path:
-    """Return the folder that holds tokens, locks and the store's key."""
-    return settings.path or default_folder(environ)
-
-
-def login_folder(settings: StoreSettings, environ: Mapping[str, str]) -> Path | None:
-    """Return the folder by which sign-ins of several processes notice each other.
-
-    There is none where tokens live in memory, and where nobody has a home.
-    """
-    if settings.type == "memory":
-        return None
-    with suppress(StoreError):
-        return state_folder(settings, environ)
-    return None
-
-
-def open_store(
-    settings: StoreSettings, environ: Mapping[str, str], observe: Observer = nobody
-) -> Store:
-    """Return the store that the configuration names; `observe` hears of damaged entries."""
-    if settings.type == "memory":
-        return MemoryStore(now=utc_now)
-    if settings.type == "redis":
-        return _open_redis(settings)
-    return FileStore(state_folder(settings, environ), settings.key, observe=observe)
-
-
-def _open_redis(settings: StoreSettings) -> Store:
-    """Return the store; the library is imported for those only who use it."""
-    try:
-        from proxy.credentials.stores.redis import RedisStore
-    except ImportError:
-        why = "store.type: redis needs one more package: pip install 'sidekey[redis]'"
-        raise ConfigError([why]) from None
-    assert settings.url is not None  # the model saw to it
-    assert settings.key is not None
-    try:
-        return RedisStore(settings.url, settings.key, prefix=settings.prefix)
-    except (TypeError, ValueError):  # their texts may quote the URL
-        raise ConfigError(["store.url: an option in its query is unknown or wrong"]) from None
-
-
-def build_source(
-    name: str,
-    upstream: Upstream,
-    *,
-    resources: Resources,
-    patience: float = PATIENCE,
-) -> Source:
-    """Return the source of one upstream; a request waits for it as long as its `patience`."""
-    return Source(
-        name,
-        upstream.provider.at(upstream.base_url),
-        upstream.base_url,
-        replace(resources, redaction=_part_of(resources.redaction, upstream)),
-        patience=patience,
-    )
-
-
-def _part_of(whole: Redaction, upstream: Upstream) -> Redaction:
-    """Return what an answer of `upstream` may echo: of its own secrets only what surely is one."""
-    part = Redaction(whole=whole)
-    for secret in secrets_of(upstream):
-        part.know(secret)
-    return part
-
-
-def know_all(redaction: Redaction, settings: Settings) -> None:
-    """Make known to `redaction` what is configured."""
-    for secret in {*secrets_of(settings), *hidden_texts(settings)}:
-        redaction.know(secret)
-
-
-def know_hidden(redaction: Redaction, loaded: Loaded) -> None:
-    """Make known to `redaction` what else the file refers to that nobody may read."""
-    for secret in loaded.hidden:
-        redaction.know(secret)
 
 
 @asynccontextmanager

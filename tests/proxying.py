@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.app import Running, know_hidden, login_folder, open_store, running
+from proxy.app import Running, running
 from proxy.config import load
 from proxy.credentials.redaction import Redaction
 from proxy.credentials.source import Source
 from proxy.credentials.stores.base import Store
 from proxy.events import Event, Observer
 from proxy.face import Face
+from proxy.sources import know_hidden
+from proxy.stores import login_folder, open_store
 
 IS_FAST = os.environ.get("SIDEKEY_LANE") != "ordinary"  # so that every test can run in both lanes
 BEGINNING = "listen: {port: 0}\nstore: {type: memory}\n"

@@ -44,6 +44,8 @@ RUNGS = {  # the longest matching prefix counts
     "proxy.sandbox": 6,
     "proxy.credentials": 1,
     "proxy.credentials.source": 5,
+    "proxy.sources": 5,
+    "proxy.stores": 5,
     "proxy.credentials.renewal": 5,
     "proxy.credentials.lifetime": 5,
     "proxy.credentials.resources": 5,

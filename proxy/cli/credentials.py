@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 
-from proxy.app import build_source, know_all, know_hidden, open_store
 from proxy.cli.options import check_name
 from proxy.cli.output import say
 from proxy.clock import Clock
@@ -20,6 +19,8 @@ from proxy.credentials.source import GRACE, Source
 from proxy.credentials.stores.base import LOCK_PATIENCE
 from proxy.errors import SidekeyError
 from proxy.events import EntryPutAside, Event, TokenNotStored
+from proxy.sources import build_source, know_all, know_hidden
+from proxy.stores import open_store
 
 Watch = Callable[[Step], None]
 

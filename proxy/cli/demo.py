@@ -16,7 +16,7 @@ from typing import Annotated
 import aiohttp
 import typer
 
-from proxy.app import Running, open_store, running
+from proxy.app import Running, running
 from proxy.cli.loopback import loopback_sign_in
 from proxy.cli.output import FAILED, say
 from proxy.cli.table import table
@@ -28,6 +28,7 @@ from proxy.events import Observer, nobody
 from proxy.face import Face
 from proxy.observe import logs
 from proxy.sandbox.demonstration import SAMPLES, Demonstration, Sample, demonstration
+from proxy.stores import open_store
 
 PORT = 8080
 

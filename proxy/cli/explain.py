@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.app import know_all, know_hidden
 from proxy.cli.credentials import sources_of
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import FAILED, LOGIN_NEEDED
@@ -20,6 +19,7 @@ from proxy.errors import LoginRequired
 from proxy.gateway.explained import Explanation, Injection, Verdict
 from proxy.gateway.explanation import explain
 from proxy.observe.status import status_of
+from proxy.sources import know_all, know_hidden
 
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
 _METHOD = re.compile(r"[A-Za-z]+")

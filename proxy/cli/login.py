@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from proxy.app import state_folder
 from proxy.cli.credentials import Watch, source_of
 from proxy.cli.loopback import loopback_sign_in
 from proxy.cli.options import ConfigOption, NameArgument, check_name, load_config
@@ -21,6 +20,7 @@ from proxy.config import Loaded
 from proxy.credentials.login import TIMEOUT, only_login
 from proxy.credentials.token import Token
 from proxy.errors import ConfigError, SidekeyError
+from proxy.stores import state_folder
 
 
 def command(

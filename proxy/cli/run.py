@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from proxy.app import know_hidden
 from proxy.cli.options import ConfigOption, load_config, take_variables
 from proxy.cli.output import report
 from proxy.cli.serving import Serving
@@ -24,6 +23,7 @@ from proxy.observe import logs
 from proxy.observe.measures import Measures
 from proxy.observe.request_log import RequestLog
 from proxy.observe.sharing import Board, Sharing
+from proxy.sources import know_hidden
 from proxy.workers import Crew, Worker, hold_signals
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proxy.app import Running, know_hidden, login_folder, open_store, running
+from proxy.app import Running, running
 from proxy.background import in_background
 from proxy.cli.banner import banner
 from proxy.cli.options import take_variables
@@ -30,6 +30,8 @@ from proxy.observe.sharing import Sharing
 from proxy.observe.status import statuses_of
 from proxy.observe.telemetry import export_of
 from proxy.reload import Reload, check_fixed
+from proxy.sources import know_hidden
+from proxy.stores import login_folder, open_store
 from proxy.upstreams import Changes
 from proxy.workers import ALONE, Worker, heed_signals, share
 

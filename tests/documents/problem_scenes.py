@@ -15,13 +15,13 @@ from proxying import BEGINNING, Sidekey, sidekey
 from raw_client import ask, ask_raw, message, raw_client
 from raw_upstream import OK, Conversation, answering, conversing
 
-from proxy.app import build_source
 from proxy.credentials import exchange
 from proxy.credentials.source import PATIENCE
 from proxy.gateway.forwarding import Forwarding
 from proxy.sandbox.jquants_v1 import JQuantsV1
 from proxy.sandbox.jquants_v2 import JQuantsV2
 from proxy.sandbox.serving import serve
+from proxy.sources import build_source
 
 Scene = Callable[[Path, pytest.MonkeyPatch], Awaitable[dict[str, Any]]]
 SCENES: dict[str, Scene] = {}

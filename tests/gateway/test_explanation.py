@@ -17,7 +17,6 @@ from proxying import BEGINNING, Sidekey, sidekey
 from raw_client import RawAnswer, message, raw_client
 from strict_upstream import StrictUpstream, strict_upstream
 
-from proxy.app import know_all
 from proxy.config import load
 from proxy.config.models import Settings
 from proxy.credentials.redaction import Redaction
@@ -25,6 +24,7 @@ from proxy.errors import ConfigError
 from proxy.gateway.explained import Explanation
 from proxy.gateway.explanation import States, explain
 from proxy.observe.status import status_of
+from proxy.sources import know_all
 
 KEY, PHANTOM, SHARED = "canary-the-key", "canary-phantom-key-1", "canary-shared-field-1"
 KEYED = f"r:\n  base_url: ORIGIN/v1\n  provider: {{type: api_key, keys: {KEY}}}\n"

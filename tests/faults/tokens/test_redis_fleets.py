@@ -13,7 +13,6 @@ from redis_server import KEY, SKIP_WITHOUT_REDIS, RedisServer
 from sources import Make
 from token_server import TokenServer, token_server
 
-from proxy.app import open_store
 from proxy.clock import utc_now
 from proxy.config.store import Store
 from proxy.credentials.entry import Entry
@@ -22,6 +21,7 @@ from proxy.credentials.stores.redis import RedisStore
 from proxy.credentials.token import Token
 from proxy.errors import ConfigError, StoreError
 from proxy.events import Event, TokenNotStored
+from proxy.stores import open_store
 
 pytestmark = [SKIP_WITHOUT_REDIS, pytest.mark.case("S15")]
 
