@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from proxy import __version__
-from proxy.cli import (
-    check,
-    demo,
-    env,
-    explain,
-    health,
-    init,
-    login,
-    logout,
-    presets,
-    refresh,
-    run,
-    schema,
-    status,
-    token,
-    trace,
-)
-from proxy.cli import exec as exec_
 
 HELP = """\
 Point any HTTP tool at localhost; sidekey gets, keeps and injects the right
@@ -38,35 +24,75 @@ Examples:
   sidekey exec -- python bot.py   serves as long as a command runs
 """
 
+COMMANDS = (
+    "init",
+    "check",
+    "run",
+    "exec",
+    "env",
+    "login",
+    "logout",
+    "refresh",
+    "status",
+    "token",
+    "explain",
+    "trace",
+    "presets",
+    "schema",
+    "health",
+    "demo",
+)
+
+
+class ImportedCommands(Mapping[str, Any]):
+    """The commands by name; a module is imported when somebody wants its command.
+
+    All of them take twice the time of most: a health check would pay for the whole proxy.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the command."""
+        if name not in COMMANDS:
+            raise KeyError(name)
+        return _imported(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(COMMANDS)
+
+
+@cache
+def _imported(name: str) -> Any:
+    module = import_module(f"proxy.cli.{name}")
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name, cls=getattr(module, "SYNTAX", None))(module.command)
+    return typer.main.get_command(alone)
+
+
+class Program(TyperGroup):
+    """The program, whose commands are imported one by one."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "commands": ImportedCommands()})
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(self.commands)
+
+
 app = typer.Typer(
     name="sidekey",
+    cls=Program,
     help=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
     rich_markup_mode=None,
 )
-COMMANDS = (
-    init,
-    check,
-    run,
-    exec_,
-    env,
-    login,
-    logout,
-    refresh,
-    status,
-    token,
-    explain,
-    trace,
-    presets,
-    schema,
-    health,
-    demo,
-)
-SYNTAX = {exec_: exec_.CommandBehindDashes}
-for module in COMMANDS:
-    app.command(module.__name__.rpartition(".")[2], cls=SYNTAX.get(module))(module.command)
 
 
 def _version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from proxy.app import Running, open_store, running
+from proxy.app import Running, running
 from proxy.cli.completion import complete_upstream
 from proxy.cli.options import ConfigOption, check_name, load_config, take_variables
 from proxy.cli.output import say
@@ -23,6 +23,7 @@ from proxy.credentials.redaction import Redaction
 from proxy.errors import ConfigError
 from proxy.observe import logs
 from proxy.observe.status import SERVING, status_of
+from proxy.stores import open_store
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as a shell says it
 OWN_LISTENER = {"listen.host": "127.0.0.1", "listen.port": 0}
@@ -41,6 +42,9 @@ class CommandBehindDashes(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the parts of the usage line."""
         return [*super().collect_usage_pieces(ctx), "-- COMMAND [ARGUMENT]..."]
+
+
+SYNTAX = CommandBehindDashes  # of this command, where others have typer's
 
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -89,7 +89,7 @@ def said(home: Home) -> str:
 
 
 def test_tab_completes_commands_upstreams_and_presets(bash: pexpect.spawn, home: Home) -> None:
-    names = sorted(module.__name__.rpartition(".")[2] for module in COMMANDS)
+    names = sorted(COMMANDS)
     assert offered(bash, "sidekey ") == names
     assert completed(bash, "sidekey stat") == "sidekey status"
     for command in ("login", "logout", "refresh", "token"):

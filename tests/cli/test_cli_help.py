@@ -12,6 +12,14 @@ from typer.testing import CliRunner
 
 from proxy.cli.commands import app
 
+IMPORTED = """
+import atexit, sys
+sys.argv = {arguments}
+atexit.register(lambda: print("\\n" + " ".join(sys.modules)))
+from proxy.cli import main
+main()
+"""
+
 PROGRAM = get_command(app)
 COMMANDS = sorted(PROGRAM.commands)
 
@@ -70,6 +78,26 @@ async def test_the_nearest_name_is_offered(
     ended = await home.run(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
+
+
+@pytest.mark.parametrize(
+    ("command", "unneeded"),
+    [
+        (("--version",), {"proxy.config", "pydantic", "aiohttp", "proxy.app"}),
+        (("health",), {"aiohttp", "proxy.app", "proxy.cli.demo"}),
+        (("presets",), {"aiohttp", "proxy.app", "proxy.cli.demo"}),
+        (("token", "misskey"), {"proxy.app", "proxy.gateway.server", "proxy.cli.demo"}),
+    ],
+)
+async def test_a_command_imports_only_what_it_needs(
+    home: Home, command: tuple[str, ...], unneeded: set[str]
+) -> None:
+    """Health checks run every few seconds, and `$(sidekey token NAME)` in loops."""
+    home.configure("upstreams:\n  misskey: {preset: misskey, base_url: 'http://127.0.0.1:9'}\n")
+    ended = await home.python(IMPORTED.format(arguments=["sidekey", *command]))
+    imported = set(ended.out.splitlines()[-1].split())
+    assert "typer" in imported
+    assert not unneeded & imported
 
 
 async def test_without_a_configuration_init_is_offered(home: Home) -> None:
