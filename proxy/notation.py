@@ -31,7 +31,7 @@ SIZES = {
 }
 _MICROSECOND = timedelta(microseconds=1)
 _LONGEST = timedelta(days=100 * 365)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+) ?([A-Za-z]*)")
 _RATE = re.compile(r"(\d+)/(s|m|h)")
 

@@ -43,6 +43,7 @@ BASE_URL = TypeAdapter(BaseUrl)
         ("250ms", timedelta(milliseconds=250)),
         ("1.5h", timedelta(minutes=90)),
         ("1h30m", timedelta(minutes=90)),
+        ("1.0000006s", timedelta(seconds=1, microseconds=1)),
         (" 10s ", timedelta(seconds=10)),
         (timedelta(seconds=3), timedelta(seconds=3)),
     ],
@@ -116,6 +117,8 @@ def test_a_rate_that_is_told_can_be_written(count: int, unit: str) -> None:
         [],
         "101000d",
         "9" * 400 + "d",
+        "9" * 5000 + "s",
+        "0." + "1" * 5000 + "s",
         "5m5",
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
 
@@ -11,10 +12,22 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line; every failure that sidekey knows ends in words and an exit code."""
     sys.excepthook = _report_mistake
+    _fill_closed_streams()
     try:
         sys.exit(_run())
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _fill_closed_streams() -> None:
+    """Open what was closed (`2>&-`), so that no file or socket of ours gets its number."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  open until the end
 
 
 def _run() -> int:

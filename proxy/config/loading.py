@@ -182,6 +182,9 @@ def _validate(value: dict[str, object]) -> tuple[Settings | None, list[Issue]]:
 
 
 def _unless_reported(found: list[Issue], reported: list[Issue]) -> list[Issue]:
-    """Return the issues that stand at no place, and below none, of which one tells already."""
+    """Return the issues that stand at no place, and below none, of which one tells already.
+
+    A slip is told in any case: what it was meant for may seem to be missing.
+    """
     places = {issue.path for issue in reported if issue.path}
-    return [issue for issue in found if not lies_below(issue.path, places)]
+    return [issue for issue in found if issue.meant or not lies_below(issue.path, places)]

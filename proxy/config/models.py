@@ -31,6 +31,7 @@ from proxy.gateway.fields import (
     HOP_BY_HOP,
     PROTECTED,
     REWRITTEN,
+    TOKEN_FIELD,
     folded,
 )
 from proxy.injection import AnyInjector
@@ -42,7 +43,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MIN_CLIENT_KEY = 16
 # The upstream reads these, or the guard does before clients show who they are.
 _TAKEN_FIELDS = (
-    HOP_BY_HOP | REWRITTEN | PROTECTED | FROM_BROWSERS | ABOUT_THE_CLIENT | {folded(HOP)}
+    HOP_BY_HOP
+    | REWRITTEN
+    | PROTECTED
+    | FROM_BROWSERS
+    | ABOUT_THE_CLIENT
+    | {"user-agent", *map(folded, (HOP, TOKEN_FIELD))}
 )
 _TAKEN_BEGINNINGS = ("accept", "content-", "if-", "sec-", "x-forwarded-")
 

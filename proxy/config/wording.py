@@ -13,9 +13,10 @@ from proxy.config.issues import Issue, KeyPath, written
 from proxy.config.models import Upstream
 from proxy.config.presets import presets
 from proxy.config.shapes import key_of, shapes
+from proxy.credentials.providers import AnyProvider
 from proxy.nearest import did_you_mean, nearest
 
-_Models = Mapping[KeyPath, type[BaseModel]]
+_Models = Mapping[KeyPath, type[BaseModel] | None]
 _TAG_KEYS = ("type", "in")
 _TEXTS = {
     "missing": "is required",
@@ -114,12 +115,12 @@ def _issue(entry: ErrorDetails, value: object, models: _Models) -> Issue:
 def _unknown_key(path: KeyPath, known: Mapping[str, KeyPath]) -> Issue:
     """Return the issue; a preset may know more keys of a provider."""
     place, key = path[:-1], path[-1]
-    tentative = place[-1:] == ("provider",)
     near = nearest(key, known)
     if near is None:
-        return Issue(path, "unknown key", tentative=tentative)
+        is_of_provider = len(place) == 3 and (place[0], place[2]) == ("upstreams", "provider")
+        return Issue(path, "unknown key", tentative=is_of_provider)
     text = f"unknown key (did you mean '{written(known[near])}'?)"
-    return Issue(path, text, meant=(*place, *known[near]), tentative=tentative)
+    return Issue(path, text, meant=(*place, *known[near]))
 
 
 def _text(entry: ErrorDetails, path: KeyPath, value: object) -> str:
@@ -145,7 +146,8 @@ def _known_keys(path: KeyPath, value: object, models: _Models) -> dict[str, KeyP
     known: dict[str, KeyPath] = {}
     model = models.get(path)
     if model is Upstream:
-        below = _known_keys((*path, "provider"), value, models)
+        flat = dict(shapes(_at(value, path), AnyProvider)).get(())
+        below = _known_keys((*path, "provider"), value, {(*path, "provider"): flat, **models})
         known |= {key: ("provider", *place) for key, place in below.items()}
     if model is not None:
         known |= {key: (key,) for key in (key_of(model, name) for name in model.model_fields)}

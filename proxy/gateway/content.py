@@ -17,6 +17,7 @@ from proxy.refusals import BadMessage, ClientTooSlow, ContentTooLarge
 
 REPLAY_LIMIT = 256 * 1024  # bytes kept; larger content cannot be sent a second time
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+COPY_PATIENCE = 0.5  # seconds; clients send small content right behind the head
 SLOWEST = 1024  # bytes a second of content, once it has been waited for as long as for one piece
 
 
@@ -105,10 +106,18 @@ class ClientContent:
                 self._keep(chunk)
                 yield chunk
 
-    async def skip(self) -> None:
-        """Read the content for the copy alone."""
-        async for _ in self._rest():
-            pass
+    async def fill_copy(self) -> None:
+        """Read for the copy alone, if there is one, as much as it keeps and comes at once.
+
+        Whatever is wrong with the content is nobody's concern then.
+        """
+        if self._copy is None:
+            return
+        with suppress(TimeoutError, BadMessage, ClientTooSlow, ContentTooLarge):
+            async with asyncio.timeout(COPY_PATIENCE):
+                async for _ in self._rest():
+                    if not self._copy.is_whole:
+                        return
 
     def _keep(self, chunk: bytes) -> None:
         if self.replayable and len(self._kept) + len(chunk) <= REPLAY_LIMIT:

@@ -38,7 +38,7 @@ from proxy.gateway.understudy import Understudy
 from proxy.gateway.websocket import check_handshake
 from proxy.injection import OutgoingRequest, content_limit, inject, needs_token
 from proxy.injection.body import FORM
-from proxy.refusals import STRANGERS, NotAllowed
+from proxy.refusals import NotAllowed
 
 Fields = Iterable[tuple[str, str]]
 States = Mapping[str, Mapping[str, Any]]
@@ -104,6 +104,9 @@ class _Rehearsal:
             return
         if is_own(caller.target):
             self._answer(Answered(None, "a page of sidekey's own"))
+            if not caller.known:
+                asked = "it is open to everybody, such as a document or a probe"
+                self._known["conditions"] = (asked,)
             return
         self._check = "route"
         check_navigation(caller)
@@ -117,7 +120,7 @@ class _Rehearsal:
     def refuse(self, error: SidekeyError) -> None:
         """Note that a check ends in `error`."""
         name = self._known.get("upstream")
-        if name is not None and not isinstance(error, STRANGERS):
+        if name is not None:
             error.upstream = name
         rule = error.rule if isinstance(error, NotAllowed) else None
         place = None if rule is None else f"upstreams.{name}.{rule}"

@@ -63,6 +63,7 @@ NOT_ANSWERED = (  # beginnings; only we may set Sidekey-Error: it tells our answ
 )
 READABLE_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "identity"})
 HOP = "Sidekey-Hop"
+TOKEN_FIELD = "Sidekey-Token"  # noqa: S105  a name
 SANDBOX = "sandbox; default-src 'none'"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # what aiohttp reads bytes as that are no UTF-8

@@ -109,8 +109,7 @@ class Forwarding:
             received = await self._clients.check_content(received, rules, content)
             shown = True
         if local is not None:
-            if copy is not None:
-                await content.skip()  # nobody else reads it, and somebody wants to see it
+            await content.fill_copy()  # nobody else reads it
             answer, rule = LocalResponse(local, caller.origin), self._access.place(local)
             return await self._local.give(request, answer, rule, request_id, began, copy)
         with self._limits.admitted():

@@ -87,7 +87,7 @@ class Gateway:
         caller: Caller | None = None
         try:
             caller = guard.check(request)
-            self._let_in(request, guard.listener, caller)
+            connection_of(request).trusted = True
             if caller.preflight:
                 return permission(request)
             if is_own(caller.target):
@@ -96,10 +96,14 @@ class Gateway:
                 return web.Response(status=302, headers={"Location": f"/{OWN_PREFIX}/"})
             check_navigation(caller)
             name, rest = route(guard.listener, caller.host, caller.target)
-            begun = connection_of(request).begun
+            begun, block = connection_of(request).begun, connection_of(request).block
+            epoch = self._accepted.epoch
             # What has been sent stays where it is, whoever has got the name meanwhile.
             forwarding = begun.forwarding if begun is not None else self._forwarding(name, caller)
-            return await forwarding.forward(request, rest, request_id, caller)
+            answer = await forwarding.forward(request, rest, request_id, caller)
+            if block is not None and epoch == self._accepted.epoch:
+                self._let_in(block, guard.listener, caller)
+            return answer
         except SidekeyError as error:
             self._tell(request, error, name, request_id, began)
             return await self._problem(request, error, request_id, caller, guard.listener)
@@ -119,13 +123,13 @@ class Gateway:
                 )
             raise
 
-    def _let_in(self, request: web.BaseRequest, listener: Listener, caller: Caller) -> None:
-        """Note for the fast lane that the head is no reason to refuse anything, with any target."""
-        connection = connection_of(request)
-        connection.trusted = True
-        is_plain = not (caller.navigating or caller.returning) and caller.origin is None
-        if connection.block is not None and is_plain:
-            self._accepted.host(listener, connection.block, caller.host)
+    def _let_in(self, block: bytes, listener: Listener, caller: Caller) -> None:
+        """Note for the fast lane that a head is no reason to refuse anything, with any target.
+
+        Strangers never come so far: what the fast lane remembers is not theirs to fill.
+        """
+        if not (caller.navigating or caller.returning) and caller.origin is None:
+            self._accepted.host(listener, block, caller.host)
 
     async def _own_page(
         self, request: web.BaseRequest, caller: Caller, listener: Listener

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 from aiohttp import web
 
 from proxy.config.models import LocalAnswer
-from proxy.events import Observer, RequestAborted, RequestAnswered
+from proxy.events import Event, Observer, RequestAborted, RequestAnswered
 from proxy.gateway.answer import has_content
 from proxy.gateway.cross_origin import let_read
 from proxy.gateway.framing import joined
@@ -37,19 +38,36 @@ class LocalAnswers:
     ) -> web.StreamResponse:
         """Send `response`, which `rule` of the upstream asks for; return it."""
         answered = self._recorder.copy()
-        path, trace = request.raw_path.partition("?")[0], trace_of(request.headers)
-        told = (request_id, self._name, request.method, path)
-        event: RequestAnswered | RequestAborted
+        fact = RequestAnswered(
+            request_id=request_id,
+            upstream=self._name,
+            method=request.method,
+            path=request.raw_path.partition("?")[0],
+            status=response.status,
+            rule=f"upstreams.{self._name}.{rule}",
+            seconds=0.0,
+            trace=trace_of(request.headers),
+        )
         try:
             await response.send(request, answered)
-            seconds = time.monotonic() - began
-            place = f"upstreams.{self._name}.{rule}"
-            event = RequestAnswered(*told, response.status, place, seconds, trace)
+            event: Event = replace(fact, seconds=time.monotonic() - began)
         except ConnectionError:
-            event = RequestAborted(*told, "the client left", time.monotonic() - began, trace)
+            event = _aborted(fact, time.monotonic() - began)
         self._recorder.keep(request_id, record_of(request, response.head, content, answered))
         self._observe(event)
         return response
+
+
+def _aborted(fact: RequestAnswered, seconds: float) -> RequestAborted:
+    return RequestAborted(
+        request_id=fact.request_id,
+        upstream=fact.upstream,
+        method=fact.method,
+        path=fact.path,
+        reason="the client left",
+        seconds=seconds,
+        trace=fact.trace,
+    )
 
 
 class LocalResponse(web.Response):

@@ -11,11 +11,11 @@ from aiohttp import web
 
 from proxy.credentials.secret import Secret
 from proxy.errors import SidekeyError
+from proxy.gateway.fields import TOKEN_FIELD
 from proxy.gateway.route import OWN_PREFIX
 from proxy.nearest import did_you_mean
 from proxy.refusals import CrossSiteRefused, MethodNotAllowed, UnknownUpstream
 
-TOKEN_FIELD = "Sidekey-Token"  # noqa: S105  a name
 READING = frozenset({"GET", "HEAD"})
 _ARGUMENT = re.compile(r"\{(\w+)(\*?)\}")
 

@@ -235,7 +235,7 @@ def test_a_port_is_taken_by_an_upstream_whose_name_is_not_told(issues):
 TAKEN_FIELDS = """
 Authorization X-Api-Key x_api_key Cookie cookie2 Host Connection Content-Length Content_Length TE
 Transfer-Encoding Content-Type Content-Encoding Proxy-Authorization Upgrade Expect Origin Referer
-Via Sec-Fetch-Site X-Forwarded-For Sidekey-Hop
+Via Sec-Fetch-Site X-Forwarded-For Sidekey-Hop Sidekey-Token User-Agent
 """
 
 
@@ -245,7 +245,9 @@ def shown_in(name):
 
 @pytest.mark.parametrize("name", TAKEN_FIELDS.split())
 def test_clients_cannot_be_known_by_a_field_that_has_a_meaning(name, issues):
-    """The secret would reach the upstream, or take the place of a credential or of framing."""
+    """The secret would reach the upstream, take the place of a credential, of framing, or of what
+    the dashboard shows, or a browser would send something else.
+    """
     assert issues(shown_in(name) + GOOD, ENVIRON) == [
         (
             "sidekey.yaml:3:5: clients.header.name: this field has a meaning already: choose one"

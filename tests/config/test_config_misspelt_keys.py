@@ -86,6 +86,20 @@ SLIPS = {
         f"{BASE}\nprovider: {{type: api_key}}\nkeys: $KEY",
         ["keys: unknown key (did you mean 'provider.keys'?)"],
     ),
+    "a provider without a section of its own": (
+        f"{BASE}\ntype: api_key\nkeys: $KEY",
+        [
+            "type: unknown key (did you mean 'provider.type'?)",
+            "keys: unknown key (did you mean 'provider.keys'?)",
+        ],
+    ),
+    "a key whose variable is not set either": (
+        f"{BASE}\nprovider: {{type: api_key, key: $UNSET}}",
+        [
+            "provider.key: the environment variable UNSET is not set",
+            "provider.key: unknown key (did you mean 'keys'?)",
+        ],
+    ),
     "a key like none, beside what is missing": (
         "xyz: 1\nprovider: {type: api_key, abc: 1}",
         [
@@ -140,6 +154,14 @@ def test_a_slip_in_one_upstream_hides_nothing_of_another_one(issues):
         "sidekey.yaml:4:3: upstreams.b.provider: is required",
     ]
     assert len(issues("upstreams:\n  preset: 1\n  b: {}\n")) == 3
+
+
+@pytest.mark.parametrize("more", ["", "\n    provider: {x: 1}"])
+def test_a_slip_is_told_whatever_the_upstream_is_called(issues, more):
+    """Whatever hides others is not hidden itself."""
+    assert issues(f"upstreams:\n  provider:\n    presett: misskey{more}\n") == [
+        f"sidekey.yaml:3:5: upstreams.provider.presett: {PRESET}"
+    ]
 
 
 def test_a_misspelt_section_is_not_missing_too(issues):

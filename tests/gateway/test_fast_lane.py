@@ -17,7 +17,7 @@ from token_server import token_server
 
 from proxy.config import load
 from proxy.events import RequestAborted, RequestForwarded
-from proxy.gateway import fast_lane, pool
+from proxy.gateway import accepted, fast_lane, pool
 
 LARGE = response("200 OK", b"z" * 3_000_000, JSON)
 
@@ -394,6 +394,26 @@ async def test_nothing_that_was_accepted_outlives_a_reload(tmp_path: Path) -> No
                 shown = "Authorization: Bearer phantom-key-of-the-client"
                 await client.send(request(proxy, "GET /r/a", shown))
                 assert (await client.answer()).status == 200
+
+
+async def test_a_stranger_leaves_nothing_in_what_the_fast_lane_knows(
+    tmp_path: Path, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At so many entries all are forgotten: a stranger could have it forget at will."""
+    monkeypatch.setattr(accepted, "ENTRIES", 4)
+    shown = "Sidekey-Client: shared-by-the-clients"
+    beginning = f"{BEGINNING}clients: {{header: {{value: shared-by-the-clients}}}}\n"
+    async with (
+        answering(GOOD) as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning, is_fast=True) as proxy,
+        raw_client(proxy.place) as client,
+    ):
+        for number in range(12):
+            await client.send(request(proxy, "GET /r/a", f"X-Any: {number}"))
+            assert (await client.answer()).status == 412
+            await client.send(request(proxy, "GET /r/a", shown))
+            assert (await client.answer()).status == 200
+        assert count.finished == 11
 
 
 async def test_the_lane_of_who_shows_the_shared_header_is_closed_to_others(

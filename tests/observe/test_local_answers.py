@@ -27,6 +27,7 @@ from scraping import scrape
 
 from proxy.credentials.redaction import Redaction
 from proxy.events import RequestAborted, RequestAnswered, RequestForwarded
+from proxy.gateway import content
 from proxy.gateway.local_answer import LocalResponse
 from proxy.observe.logs import configure, log_observer
 from proxy.observe.measures import Measures
@@ -38,6 +39,7 @@ RULES = (
     "- {methods: [GET], paths: [/ping], status: 204, json: {}}\n"
     "- {paths: [/login], json: {idToken: sidekey-placeholder, note: 名}}"
 )
+IN_FLIGHT = "sidekey_requests_in_flight"
 PHANTOM = "canary-of-a-phantom-key"
 BOTH_LANES = pytest.mark.parametrize("is_fast", [True, False], ids=["fast lane", "ordinary lane"])
 
@@ -223,14 +225,43 @@ async def test_a_local_answer_does_not_wait_for_content_that_nobody_records(
     assert ["Connection", "close"] in details["answer"]["fields"]
 
 
-async def test_a_client_that_leaves_before_its_content_is_told_as_cut_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "content", "status"),
+    [
+        ("Content-Length: 9", b"", 200),
+        ("Transfer-Encoding: chunked", b"40\r\n" + b"x" * 64 + b"\r\n0\r\n\r\n", 200),
+        ("Transfer-Encoding: chunked", b"no chunk\r\n", 400),
+        ("Transfer-Encoding: chunked", (b"4000\r\n" + b"x" * 0x4000 + b"\r\n") * 4, 200),
+    ],
+    ids=["never comes", "too large", "malformed", "never ends"],
+)
+@pytest.mark.parametrize("is_recorded", [False, True], ids=["not recorded", "recorded"])
+async def test_whoever_records_contents_changes_no_local_answer(
+    tmp_path: Path, field: str, content: bytes, status: int, *, is_recorded: bool
+) -> None:
+    more = f"limits: {{content: 20}}\n{RULES}"
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin, more=more)) as proxy,
+        raw_client(proxy.place) as client,
+    ):
+        await do(proxy, "recording", {"content": is_recorded})
+        await client.send(message("POST /r/login", field, host=proxy.host) + content)
+        async with asyncio.timeout(20):  # `content` of `listen.timeouts` would be 30
+            assert (await client.answer()).status == status
+
+
+async def test_a_client_that_leaves_before_its_content_is_told_as_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "COPY_PATIENCE", 60.0)
     async with proxying(tmp_path) as (_upstream, proxy):
         await do(proxy, "recording", {"content": True})
         async with raw_client(proxy.place) as client:
             await client.send(message("POST /r/login", "Content-Length: 9", host=proxy.host))
-            in_flight = "sidekey_requests_in_flight"
-            while not (await scrape(proxy.address)).value(in_flight, upstream="r"):
-                pass
+            async with asyncio.timeout(10):
+                while not (await scrape(proxy.address)).value(IN_FLIGHT, upstream="r"):
+                    pass  # the scrape takes its time
         await until(lambda: bool(proxy.told(RequestAborted)))
         assert proxy.told(RequestAnswered) == []
 
