@@ -113,6 +113,7 @@ class Completion:
         return merge(filled, {key: own[key] for key in own if key not in placeholders})
 
     def _input(self, own: dict[str, object], key: str, path: KeyPath) -> str:
+        """Return what was written for `{key}`, which stays as it is where that is nothing."""
         value = own.get(key)
         if isinstance(value, str) and value:
             return value
@@ -122,7 +123,7 @@ class Completion:
             self.issues.append(Issue((*path, key), "must not be empty"))
         else:
             self.issues.append(Issue((*path, key), "expected text: put the value in quotes"))
-        return ""
+        return f"{{{key}}}"  # an empty text would be refused once more, at a key that nobody wrote
 
 
 @cache
