@@ -18,12 +18,19 @@ from proxy.config.interpolation import Expansion
 from proxy.config.issues import lines
 from proxy.config.loading import listen_of, read_content
 from proxy.config.models import Clients, Listen, OwnPort, UpstreamName
+from proxy.config.section import Section
 from proxy.config.wording import issues_of
 from proxy.errors import ConfigError
 
 _NAME: TypeAdapter[str] = TypeAdapter(UpstreamName)
 _PORT: TypeAdapter[int | None] = TypeAdapter(OwnPort | None)
 _VARIABLE = re.compile(rb"\$\{([A-Za-z_][A-Za-z0-9_]*)")
+
+
+class _Callers(Section):
+    """The part of a configuration that says who may call."""
+
+    clients: Clients | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +84,13 @@ def _upstreams(document: Document) -> dict[str, object]:
 
 
 def _clients(document: Document, expansion: Expansion) -> Clients | None:
-    value = expansion.expand((document.value or {}).get("clients"), ("clients",))
-    if value is None or expansion.issues:
+    value = {"clients": expansion.expand((document.value or {}).get("clients"), ("clients",))}
+    if expansion.issues:
         return None
     try:
-        return Clients.model_validate(value)
+        return _Callers.model_validate(value).clients
     except ValidationError as error:
-        written = value if isinstance(value, dict) else {}
-        expansion.issues += issues_of(error, written, Clients, below=("clients",))
+        expansion.issues += issues_of(error, value, _Callers)
         return None
 
 

@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from proxy.config.issues import KeyPath
 from proxy.credentials.secret import Secret
 
+ANY_NAME = "NAME"  # in the place of one that the user chooses
+
 
 def shapes(value: object, annotation: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, type]]:
     """Yield the place and class of every model, and of every text that is to be a `Secret`."""
@@ -22,8 +24,8 @@ def shapes(value: object, annotation: Any, path: KeyPath = ()) -> Iterator[tuple
         origin, arguments = get_origin(arm), get_args(arm)
         if arm is Secret and isinstance(value, str):
             yield path, Secret
-        elif isinstance(arm, type) and issubclass(arm, BaseModel):
-            if isinstance(value, dict) and _fits(arm, value):
+        elif _is_model(arm):
+            if isinstance(value, dict) and fits(arm, value):
                 yield path, arm
                 yield from _fields(value, arm, path)
         elif origin is dict and isinstance(value, dict):
@@ -38,6 +40,28 @@ def key_of(model: type[BaseModel], name: str) -> str:
     return model.model_fields[name].alias or name
 
 
+def fits(model: type[BaseModel], value: dict[str, object]) -> bool:
+    """Return whether the tags (`type`, `in`) that are written are those of the model."""
+    for name, entry in model.model_fields.items():
+        if get_origin(entry.annotation) is Literal and entry.is_required():
+            return value.get(key_of(model, name)) in get_args(entry.annotation)
+    return True
+
+
+def sections(model: type[BaseModel]) -> Iterator[tuple[KeyPath, type[BaseModel]]]:
+    """Yield where a model may hold another one as a mapping, and that one's class."""
+    for name, entry in model.model_fields.items():
+        for arm in _arms(entry.annotation):
+            if get_origin(arm) is dict and _is_model(get_args(arm)[1]):
+                yield (key_of(model, name), ANY_NAME), get_args(arm)[1]
+            elif _is_model(arm):
+                yield (key_of(model, name),), arm
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
 def _arms(annotation: Any) -> Iterator[Any]:
     """Yield the members of a union, through `Annotated`."""
     origin = get_origin(annotation)
@@ -48,14 +72,6 @@ def _arms(annotation: Any) -> Iterator[Any]:
             yield from _arms(arm)
     else:
         yield annotation
-
-
-def _fits(model: type[BaseModel], value: dict[str, object]) -> bool:
-    """Return whether the tags (`type`, `in`) that are written are those of the model."""
-    for name, entry in model.model_fields.items():
-        if get_origin(entry.annotation) is Literal and entry.is_required():
-            return value.get(key_of(model, name)) in get_args(entry.annotation)
-    return True
 
 
 def _fields(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.issues import Issue, KeyPath, written
-from proxy.config.models import Upstream
-from proxy.config.presets import presets
-from proxy.config.shapes import key_of, shapes
-from proxy.credentials.providers import AnyProvider
+from proxy.config.issues import Issue, KeyPath
+from proxy.config.shapes import shapes
+from proxy.config.slips import Models, misplaced, slip, unknown_key, value_at
 from proxy.nearest import did_you_mean, nearest
 
-_Models = Mapping[KeyPath, type[BaseModel] | None]
 _TAG_KEYS = ("type", "in")
 _TEXTS = {
     "missing": "is required",
@@ -44,18 +39,16 @@ _TEXTS = {
 
 
 def issues_of(
-    error: ValidationError, value: dict[str, object], model: type[BaseModel], below: KeyPath = ()
+    error: ValidationError, value: dict[str, object], model: type[BaseModel]
 ) -> Iterator[Issue]:
-    """Yield what is wrong with `value`, which did not validate as `model`.
-
-    It stands `below` a place of the file.
-    """
+    """Yield what is wrong with `value`, which did not validate as `model`."""
     found = shapes(value, model)
     models = {path: kind for path, kind in found if issubclass(kind, BaseModel)}
     for entry in _telling(error):
         issue = _issue(entry, value, models)
-        meant = None if issue.meant is None else (*below, *issue.meant)
-        yield replace(issue, path=(*below, *issue.path), meant=meant)
+        yield issue
+        if entry["type"] == "union_tag_not_found":  # pydantic does not look at the other keys then
+            yield from misplaced(issue.path[:-1], value, models)
 
 
 def _telling(error: ValidationError) -> list[ErrorDetails]:
@@ -98,29 +91,19 @@ def _written_path(entry: ErrorDetails, value: object) -> KeyPath:
     return tuple(path)
 
 
-def _issue(entry: ErrorDetails, value: object, models: _Models) -> Issue:
+def _issue(entry: ErrorDetails, value: object, models: Models) -> Issue:
     kind, path = entry["type"], _written_path(entry, value)
     if kind == "extra_forbidden":
-        return _unknown_key(path, _known_keys(path[:-1], value, models))
+        return unknown_key(path, value, models)
     if kind == "union_tag_not_found":
-        # Pydantic does not look at the other keys then; none that it knows is like a tag.
-        misspelt = nearest(path[-1], _keys_at(value, path[:-1]))
+        # No key that pydantic knows is like a tag.
+        beside = value_at(value, path[:-1])
+        misspelt = nearest(path[-1], beside if isinstance(beside, dict) else ())
         if misspelt is not None:
-            return _unknown_key((*path[:-1], misspelt), {str(path[-1]): path[-1:]})
+            return slip((*path[:-1], misspelt), [path])
     is_whole = kind == "value_error" and path in models  # such as "needs methods or paths"
     tentative = is_whole or kind in ("missing", "union_tag_not_found")
     return Issue(path, _text(entry, path, value), tentative=tentative)
-
-
-def _unknown_key(path: KeyPath, known: Mapping[str, KeyPath]) -> Issue:
-    """Return the issue; a preset may know more keys of a provider."""
-    place, key = path[:-1], path[-1]
-    near = nearest(key, known)
-    if near is None:
-        is_of_provider = len(place) == 3 and (place[0], place[2]) == ("upstreams", "provider")
-        return Issue(path, "unknown key", tentative=is_of_provider)
-    text = f"unknown key (did you mean '{written(known[near])}'?)"
-    return Issue(path, text, meant=(*place, *known[near]))
 
 
 def _text(entry: ErrorDetails, path: KeyPath, value: object) -> str:
@@ -132,45 +115,10 @@ def _text(entry: ErrorDetails, path: KeyPath, value: object) -> str:
     if kind in ("union_tag_invalid", "literal_error"):
         expected = str(ctx.get("expected_tags", ctx.get("expected", "")))
         known = [word.strip(" '") for word in expected.replace(" or ", ", ").split(",")]
-        return f"expected one of {', '.join(known)}" + did_you_mean(_at(value, path), known)
+        return f"expected one of {', '.join(known)}" + did_you_mean(value_at(value, path), known)
     if kind in _TEXTS:
         return _TEXTS[kind].format_map(ctx)
     return entry["msg"].replace("Input should be", "expected").replace("valid ", "")
-
-
-def _known_keys(path: KeyPath, value: object, models: _Models) -> dict[str, KeyPath]:
-    """Return the keys that are known at `path`, and where each of them may stand below it.
-
-    Those of a provider are known beside it too, since they are easily written there.
-    """
-    known: dict[str, KeyPath] = {}
-    model = models.get(path)
-    if model is Upstream:
-        flat = dict(shapes(_at(value, path), AnyProvider)).get(())
-        below = _known_keys((*path, "provider"), value, {(*path, "provider"): flat, **models})
-        known |= {key: ("provider", *place) for key, place in below.items()}
-    if model is not None:
-        known |= {key: (key,) for key in (key_of(model, name) for name in model.model_fields)}
-    preset = presets().get(str(_at(value, (*path[:-1], "preset"))))
-    if path[-1:] == ("provider",) and preset is not None:
-        known |= {key: (key,) for key in preset.inputs}
-    return known
-
-
-def _keys_at(value: object, path: KeyPath) -> list[str]:
-    found = _at(value, path)
-    return list(found) if isinstance(found, dict) else []
-
-
-def _at(value: Any, path: KeyPath) -> object:
-    for part in path:
-        if isinstance(value, dict):
-            value = value.get(part)
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        else:
-            return None
-    return value
 
 
 def _plain(text: str) -> str:

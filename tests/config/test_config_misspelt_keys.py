@@ -19,8 +19,15 @@ SLIPS = {
     ),
     "a preset's key, and nothing else": ("presett: misskey", [f"presett: {PRESET}"]),
     "a preset's key beside an unknown one, which is none of a preset's": (
+        "presett: jquants-v1\nxyz: $ADDRESS",
+        [f"presett: {PRESET}", "xyz: unknown key"],
+    ),
+    "a preset's key beside one of a provider that stands too high": (
         "presett: jquants-v1\nmail_address: $ADDRESS",
-        [f"presett: {PRESET}", "mail_address: unknown key"],
+        [
+            f"presett: {PRESET}",
+            "mail_address: unknown key (did you mean 'provider.mailaddress'?)",
+        ],
     ),
     "a preset's key, where the provider has what only the preset knows": (
         "presett: x\nprovider: {type: api_key, client_secret: $KEY}",
