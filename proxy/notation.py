@@ -32,8 +32,8 @@ SIZES = {
 _MICROSECOND = timedelta(microseconds=1)
 _LONGEST = timedelta(days=100 * 365)
 _DURATION = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ms|s|m|h|d)")
-_SIZE = re.compile(r"(\d+) ?([A-Za-z]*)")
-_RATE = re.compile(r"(\d+)/(s|m|h)")
+_SIZE = re.compile(r"(\d{1,20}) ?([A-Za-z]*)")
+_RATE = re.compile(r"(\d{1,20})/(s|m|h)")
 
 
 class Frozen(BaseModel):
