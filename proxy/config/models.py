@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -106,9 +107,13 @@ def _check_network(network: str) -> str:
 
 
 def _check_origin(origin: str) -> str:
-    if check_url(origin) != origin_of(origin):
-        raise ValueError("expected an origin such as http://localhost:5173, in lower case")
-    return origin
+    with suppress(ValueError):
+        if check_url(origin) == origin_of(origin):
+            return origin
+    raise ValueError(
+        "expected an origin such as http://localhost:5173, in lower case,"
+        " without path or default port"
+    )
 
 
 def _refuse_bool(value: object) -> object:

@@ -190,6 +190,23 @@ def test_a_base_url_is_absolute_http_without_query(url, issues):
     ]
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "localhost:5173", "ftp://a.example", "http://a b", "http://[hunter2]", ""),
+        *("http://a.example/", "http://a.example/v1", "http://A.example", "https://a.example:443"),
+        *("http://me:hunter2@a.example", "http://a.example:x", "http://a.example#x"),
+    ],
+)
+def test_an_origin_is_told_by_an_example_of_one(origin, issues):
+    assert issues(f"listen: {{allowed_origins: ['{origin}']}}" + GOOD, ENVIRON) == [
+        (
+            "sidekey.yaml:1:28: listen.allowed_origins[0]: expected an origin such as"
+            " http://localhost:5173, in lower case, without path or default port"
+        )
+    ]
+
+
 def test_a_password_in_a_url_is_not_repeated(issues):
     for url in ("https://me:hunter2@a.example", "https://me:hunter2/x", "https://[hunter2]/x"):
         found = issues(GOOD.replace("https://a.example", f"'{url}'"), ENVIRON)
