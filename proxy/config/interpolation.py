@@ -19,6 +19,7 @@ from proxy.config.versions import Versions, version_at
 from proxy.credentials.secret import Secret
 
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inner>[^}]*)(?P<end>\}?))", re.DOTALL)
+_UNBRACED = re.compile(r"\$[A-Za-z_]\w*")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)(.*))?", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # such as {refresh_token}, which a provider fills in
 _FORMS = (
@@ -31,11 +32,12 @@ _FORMS = (
 class Expansion:
     """Replaces references, and notes what was read on the way.
 
-    `literals` are the places of texts that stand for themselves, `references` the printable
-    references by their place, `exposed` the files that others can read, by the place of the
-    reference, `variables` the environment variables, and `files` the versions of the files, `None`
-    for one that is not there. `hidden` is what came from a place that keeps secrets, or from a
-    variable that is named like one, wherever it went: into a base URL, say.
+    `literals` are the places of texts that stand for themselves, `unbraced` those among them that
+    were probably meant for references, `references` the printable references by their place,
+    `exposed` the files that others can read, by the place of the reference, `variables` the
+    environment variables, and `files` the versions of the files, `None` for one that is not there.
+    `hidden` is what came from a place that keeps secrets, or from a variable that is named like
+    one, wherever it went: into a base URL, say.
     Relative paths start at the folder of `config`, the file that is read. Unless `is_trusted`, it
     may run no programs.
     """
@@ -44,6 +46,7 @@ class Expansion:
     config: Path
     is_trusted: bool = True
     literals: set[KeyPath] = field(default_factory=set)
+    unbraced: set[KeyPath] = field(default_factory=set)
     references: dict[KeyPath, str] = field(default_factory=dict)
     exposed: dict[KeyPath, Path] = field(default_factory=dict)
     variables: set[str] = field(default_factory=set)
@@ -62,6 +65,8 @@ class Expansion:
             return value
         if "${" not in value.replace("$$", "") and not _PLACEHOLDER.fullmatch(value):
             self.literals.add(path)
+        if _UNBRACED.fullmatch(value):
+            self.unbraced.add(path)
         if references := references_in(value):
             self.references[path] = references
         return _REFERENCE.sub(lambda found: self._replaced(found, path), value)
@@ -143,6 +148,11 @@ class Expansion:
         if isinstance(printed, Unresolved):
             raise printed
         return printed
+
+
+def unbraced_issue(path: KeyPath) -> Issue:
+    """Return what is said of `$VAR`; without the name, since a password may begin with `$` too."""
+    return Issue(path, "$VAR is no reference (did you mean ${VAR}?); write $$ for a dollar sign")
 
 
 def references_in(text: str) -> str:

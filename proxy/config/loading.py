@@ -16,7 +16,7 @@ from proxy.config.cookies import cookie_conflicts
 from proxy.config.document import MAX_BYTES, parse
 from proxy.config.effective import Effective
 from proxy.config.exposure import exposure
-from proxy.config.interpolation import Expansion
+from proxy.config.interpolation import Expansion, unbraced_issue
 from proxy.config.issues import Issue, lies_below, lines
 from proxy.config.literals import exposed_secret_issue, literal_secret_issue, secret_places
 from proxy.config.models import Listen, Settings
@@ -118,10 +118,11 @@ def load(
     completion = Completion()
     value = completion.complete(changed)
 
+    unbraced = [unbraced_issue(place) for place in expansion.unbraced - origins.keys()]
     issues = [*document.issues, *expansion.issues]
     issues += _unless_reported(completion.issues, issues)
     settings, found = _validate(value)
-    issues += _unless_reported(found, issues)
+    issues += _unless_reported(found, [*issues, *unbraced])
     issues += _unless_reported([*port_conflicts(value), *cookie_conflicts(value)], issues)
     if settings is not None:
         issues += [*exposure(settings), *client_header_conflicts(settings)]
@@ -129,12 +130,14 @@ def load(
     opened = secret_places(value, expansion.exposed, completion.secrets)
     issues += [exposed_secret_issue(place, expansion.exposed[place]) for place in opened]
     literals = secret_places(value, expansion.literals - origins.keys(), completion.secrets)
+    if is_private:
+        literals -= expansion.unbraced
     exposed = [literal_secret_issue(place, is_private=is_private) for place in literals]
     if not is_private:
         issues += exposed
     if settings is None or issues:
-        raise ConfigError(lines(issues, path, document.positions, origins))
-    warnings = tuple(lines(exposed, path, document.positions, origins))
+        raise ConfigError(lines([*issues, *unbraced], path, document.positions, origins))
+    warnings = tuple(lines([*exposed, *unbraced], path, document.positions, origins))
     known = Origins(document.positions, expansion.references, origins)
     effective = Effective(path, settings, known)
     variables, hidden = frozenset(expansion.variables), frozenset(expansion.hidden)

@@ -105,6 +105,51 @@ def test_a_secret_that_is_referred_to_may_stand_in_a_readable_file(load_text):
     assert load_text(GOOD, ENVIRON, mode=0o644).warnings == ()
 
 
+UNBRACED = "$VAR is no reference (did you mean ${VAR}?); write $$ for a dollar sign"
+
+
+def test_a_variable_without_braces_is_a_warning_that_does_not_repeat_it(load_text):
+    """It may be a password that begins with a dollar sign."""
+    loaded = load_text(GOOD.replace("${KEY}", "$hunter2"))
+    assert loaded.settings.upstreams["a"].provider.keys[0].reveal() == "$hunter2"
+    (warning,) = loaded.warnings
+    assert warning.endswith(f"sidekey.yaml:5:31: upstreams.a.provider.keys: {UNBRACED}")
+    assert "unter2" not in warning
+
+
+@pytest.mark.parametrize("key", ["$$KEY", "$5", "$a-b", "pa$word", "$", "$KEY $KEY"])
+def test_whoever_wants_a_dollar_sign_hears_nothing_of_braces(key, load_text):
+    (warning,) = load_text(GOOD.replace("${KEY}", key)).warnings
+    assert "a secret stands in the file" in warning
+
+
+def test_a_variable_without_braces_is_told_in_place_of_what_follows(issues):
+    text = f"listen: {{port: $PORT, front_proxy: '$FRONT'}}{GOOD}"
+    text = text.replace("https://a.example/v1/", "$BASE")
+    assert issues(text, ENVIRON) == [
+        f"sidekey.yaml:1:10: listen.port: {UNBRACED}",
+        f"sidekey.yaml:1:23: listen.front_proxy: {UNBRACED}",
+        f"sidekey.yaml:4:5: upstreams.a.base_url: {UNBRACED}",
+    ]
+
+
+def test_a_variable_without_braces_is_refused_as_a_secret_where_others_can_read_it(issues):
+    refused, unbraced = issues(GOOD.replace("${KEY}", "$KEY"), ENVIRON, mode=0o644)
+    assert "a secret stands in a file that others can read" in refused
+    assert unbraced == f"sidekey.yaml:5:31: upstreams.a.provider.keys: {UNBRACED}"
+
+
+def test_a_preset_without_braces_is_unknown_all_the_same(issues):
+    unknown, unbraced = issues(GOOD.replace("base_url", "preset: $PRESET\n    base_url"), ENVIRON)
+    assert "unknown preset" in unknown
+    assert unbraced == f"sidekey.yaml:4:5: upstreams.a.preset: {UNBRACED}"
+
+
+def test_an_option_that_wins_over_a_variable_without_braces_is_not_blamed(load_text):
+    text = f"listen: {{port: $PORT}}{GOOD}"
+    assert load_text(text, ENVIRON, {"listen.port": 0}).warnings == ()
+
+
 def test_a_file_that_is_not_there_is_an_issue(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load(tmp_path / "none.yaml", environ={})
