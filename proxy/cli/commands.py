@@ -79,9 +79,27 @@ class Program(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**{**attributes, "commands": ImportedCommands()})
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; a wrong option is told in the words that the configuration has."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            _tell_plainly(error)
+            raise
+
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names in the order of the help."""
         return list(self.commands)
+
+
+def _tell_plainly(error: typer.BadParameter) -> None:
+    """Put our words in place of pydantic's, by which newer versions of typer read options."""
+    from pydantic import ValidationError
+
+    from proxy.config.wording import text_of
+
+    if isinstance(error.__cause__, ValidationError):
+        error.message = text_of(error.__cause__)
 
 
 app = typer.Typer(

@@ -28,13 +28,15 @@ _TEXTS = {
     "int_parsing": "expected a whole number",
     "int_parsing_size": "expected a whole number",
     "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
     "finite_number": "expected a whole number",
     "path_type": "expected a path",
     "bool_type": "expected true or false",
     "bool_parsing": "expected true or false",
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than_equal": "must be {le} or less",
+    "greater_than": "must be more than {gt:.10g}",
+    "greater_than_equal": "must be {ge:.10g} or more",
+    "less_than_equal": "must be {le:.10g} or less",
     "too_long": "has more than {max_length} entries",
     "string_pattern_mismatch": "must match {pattern}",
     "string_unicode": "holds characters that are no text",
@@ -52,6 +54,12 @@ def issues_of(
         yield issue
         if entry["type"] == "union_tag_not_found":  # pydantic does not look at the other keys then
             yield from misplaced(issue.path[:-1], value, models)
+
+
+def text_of(error: ValidationError) -> str:
+    """Return what is wrong with a value that stands in no file, such as that of an option."""
+    entry, *_ = error.errors(include_url=False, include_input=False)
+    return _text(entry, (), None)
 
 
 def _telling(error: ValidationError) -> list[ErrorDetails]:

@@ -81,6 +81,26 @@ async def test_the_nearest_name_is_offered(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--port", "x"), "'--port': expected a whole number"),
+        (("run", "--port", "1.5"), "'--port': expected a whole number"),
+        (("run", "--workers", "0"), "'--workers': must be 1 or more"),
+        (("run", "--workers", "x"), "'--workers': expected a whole number"),
+        (("login", "a", "--timeout", "x"), "'--timeout': expected a number"),
+        (("login", "a", "--timeout=-1"), "'--timeout': must be 0 or more"),
+        (("env", "--shell", "foo"), "'--shell': 'foo' is not one of 'bash', 'zsh', 'fish',"),
+        (("explain", "G:T", "/a"), "METHOD: a method has letters only"),
+        (("explain", "GET", "/a", "-H", "x"), "-H: expected 'Name: value'"),
+    ],
+)
+def test_a_wrong_option_is_told_as_a_wrong_key_is(arguments: tuple[str, ...], said: str) -> None:
+    result = CliRunner().invoke(app, arguments, prog_name="sidekey")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"Error: Invalid value for {said}" in result.stderr
+
+
+@pytest.mark.parametrize(
     ("command", "unneeded"),
     [
         (("--version",), {"proxy.config", "pydantic", "aiohttp", "proxy.app"}),
