@@ -38,6 +38,17 @@ def misplaced(place: KeyPath, value: object, models: Models) -> Iterator[Issue]:
             yield slip((*place, key), meant)
 
 
+def nameless(value: object, models: Models) -> Iterator[Issue]:
+    """Yield the issues of keys that stand where names should: the level of names was left out."""
+    for names, kind in sections(models[()]):
+        entries = value_at(value, names[:-1])
+        if names[-1] != ANY_NAME or not isinstance(entries, dict):
+            continue
+        keys = [key for key in entries if key in _keys_of(kind)]
+        if not all(isinstance(entries[key], dict) for key in keys):
+            yield from (slip((*names[:-1], key), [(*names, key)]) for key in keys)
+
+
 def slip(path: KeyPath, meant: list[KeyPath]) -> Issue:
     """Return the issue of the key at `path` that was meant for one of the places `meant`."""
     hint = " or ".join(_told(one, path[:-1]) for one in meant)
@@ -90,6 +101,7 @@ def _near(key: str, place: KeyPath, value: object, models: Models) -> list[KeyPa
     model = models.get(place)
     if model is not None:
         known |= {name: (*place, name) for name in _keys_at(place, model, value)}
+    known.pop(key, None)  # an input of a preset whose type of provider was changed
     near = nearest(key, known)
     return [] if near is None else [known[near]]
 

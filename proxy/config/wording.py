@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.issues import Issue, KeyPath
+from proxy.config.issues import Issue, KeyPath, lies_below
 from proxy.config.shapes import shapes
-from proxy.config.slips import Models, misplaced, slip, unknown_key, value_at
+from proxy.config.slips import Models, misplaced, nameless, slip, unknown_key, value_at
 from proxy.nearest import did_you_mean, nearest
 
 _TAG_KEYS = ("type", "in")
@@ -49,8 +49,13 @@ def issues_of(
     """Yield what is wrong with `value`, which did not validate as `model`."""
     found = shapes(value, model)
     models = {path: kind for path, kind in found if issubclass(kind, BaseModel)}
+    slips = list(nameless(value, models))
+    yield from slips
+    places = {issue.path for issue in slips}
     for entry in _telling(error):
         issue = _issue(entry, value, models)
+        if lies_below(issue.path, places):
+            continue
         yield issue
         if entry["type"] == "union_tag_not_found":  # pydantic does not look at the other keys then
             yield from misplaced(issue.path[:-1], value, models)

@@ -122,12 +122,43 @@ def test_keys_of_the_upstream_are_told_in_a_provider_without_a_type_too(issues):
     ]
 
 
+@pytest.mark.parametrize(
+    ("upstream", "keys"),
+    [
+        (f"{BASE}, {PROVIDER}", ["base_url", "provider"]),
+        ("preset: misskey-token, provider: {token: '${KEY}'}", ["preset", "provider"]),
+        ("preset: misskey", ["preset"]),
+    ],
+)
+def test_keys_that_stand_where_names_should_are_told_to_belong_below_one(upstream, keys, issues):
+    text = f"upstreams: {{{upstream}}}"
+    found = [line.partition("upstreams.")[2] for line in issues(text, ENVIRON)]
+    assert found == [f"{key}: " + hint(f"'NAME.{key}'") for key in keys]
+
+
+def test_what_is_wrong_beside_keys_without_a_name_is_told_too(issues):
+    found = issues("listen: {port: x}\nupstreams:\n  preset: misskey\n  b: {port: x}\n")
+    assert [line.split(": ")[1] for line in found] == [
+        "listen.port",
+        "upstreams.preset",
+        *("upstreams.b.base_url", "upstreams.b.provider", "upstreams.b.port"),
+    ]
+
+
+def test_an_upstream_may_be_called_like_a_key(load_text, issues):
+    text = GOOD.replace(" a:", " provider:")
+    assert list(load_text(text, ENVIRON).settings.upstreams) == ["provider"]
+    (line,) = issues(text.replace("'}", "', tpye: 1}"), ENVIRON)
+    assert line.endswith(": upstreams.provider.provider.tpye: " + hint("'type'"))
+
+
 def test_an_upstreams_name_is_told_as_far_as_it_may_be(issues):
     text = GOOD.replace(" a:", " hunter-2!:").replace("'}", "', inject: 1}")
     assert any(hint("'upstreams.<key>.inject'") in line for line in issues(text, ENVIRON))
     assert not any("hunter" in line for line in issues(f"host: 1\nbase_url: 1\n{text}", ENVIRON))
 
 
-def test_an_input_of_a_preset_is_known_below_its_provider_only(issues):
-    text = "upstreams: {preset: misskey-token, provider: {token: '${KEY}'}}"
-    assert not any("'token'" in line for line in issues(text, ENVIRON))
+def test_an_input_of_a_preset_is_unknown_once_the_type_of_its_provider_is_another_one(issues):
+    provider = "{type: jquants, refresh_token: '${KEY}', keys: '${KEY}'}"
+    (line,) = issues(f"upstreams: {{a: {{preset: jquants-v2, provider: {provider}}}}}", ENVIRON)
+    assert line.endswith(": upstreams.a.provider.keys: unknown key")
