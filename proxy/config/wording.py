@@ -117,7 +117,9 @@ def _issue(entry: ErrorDetails, value: object, models: Models) -> Issue:
         misspelt = nearest(path[-1], beside if isinstance(beside, dict) else ())
         if misspelt is not None:
             return slip((*path[:-1], misspelt), [path])
-    is_whole = kind == "value_error" and path in models  # such as "needs methods or paths"
+    is_of_a_key = entry["loc"][-1:] == ("[key]",)
+    # A whole is wrong, such as "needs methods or paths".
+    is_whole = kind == "value_error" and path in models and not is_of_a_key
     tentative = is_whole or kind in ("missing", "union_tag_not_found")
     return Issue(path, _text(entry, path, value), tentative=tentative)
 

@@ -171,6 +171,12 @@ def test_a_slip_is_told_whatever_the_upstream_is_called(issues, more):
     ]
 
 
+def test_a_slip_does_not_hide_that_the_upstreams_name_is_none(issues):
+    name, slip = issues("upstreams: {A: {preset: kabu-station, provider: {api_pasword: x}}}")
+    assert "upstreams.A: a name holds a-z" in name
+    assert "(did you mean 'api_password'?)" in slip
+
+
 def test_a_misspelt_section_is_not_missing_too(issues):
     assert issues("upstream: {}\n") == [
         "sidekey.yaml:1:1: upstream: unknown key (did you mean 'upstreams'?)"
