@@ -88,8 +88,6 @@ def size_text(size: int) -> str:
 
 def parse_rate(value: object) -> object:
     """Turn `10/s`, `120/m` or `1000/h` into requests a second; raise `ValueError` otherwise."""
-    if isinstance(value, float):
-        return value
     found = _RATE.fullmatch(str(value).strip())
     if found is None or int(found[1]) == 0:
         raise ValueError("expected a rate such as 10/s, 120/m or 1000/h")

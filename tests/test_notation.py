@@ -128,6 +128,14 @@ def test_anything_else_is_no_duration(text: Any) -> None:
         DURATION.validate_python(text)
 
 
+@pytest.mark.parametrize(
+    "text", [5, 1.5, -1.5, float("nan"), "5", "0/s", "1.5/s", "-1/s", "1/d", ""]
+)
+def test_anything_else_is_no_rate(text: Any) -> None:
+    with pytest.raises(ValidationError, match="rate"):
+        RATE.validate_python(text)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="0123456789.smhd -", max_size=12))
 def test_the_json_schema_agrees_with_the_code(text: str) -> None:
