@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -91,8 +92,9 @@ async def _explained(
     know_all(redaction, loaded.settings)
     know_hidden(redaction, loaded)
     async with sources_of(loaded) as (sources, _):
-        statuses = await asyncio.gather(*map(status_of, sources.values()))
-    states = {status.upstream: status.members() for status in statuses}
+        ask = partial(status_of, outside=True)
+        statuses = await asyncio.gather(*map(ask, sources.values()))
+    states = {status.upstream: status for status in statuses}
     return explain(
         loaded.settings, method, url, fields, states=states, redaction=redaction, known=known
     )

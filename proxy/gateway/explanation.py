@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.config.models import Settings
 from proxy.credentials.redaction import Redaction
-from proxy.errors import ConfigError, LoginRequired, SidekeyError
+from proxy.errors import ConfigError, SidekeyError
 from proxy.gateway.address import Address, address_of
 from proxy.gateway.clients import Clients
 from proxy.gateway.content import check_size
@@ -38,10 +38,11 @@ from proxy.gateway.understudy import Understudy
 from proxy.gateway.websocket import check_handshake
 from proxy.injection import OutgoingRequest, content_limit, inject, needs_token
 from proxy.injection.body import FORM
+from proxy.observe.status import State, Status
 from proxy.refusals import NotAllowed
 
 Fields = Iterable[tuple[str, str]]
-States = Mapping[str, Mapping[str, Any]]
+States = Mapping[str, Status]
 
 
 def explain(
@@ -56,8 +57,8 @@ def explain(
 ) -> Explanation:
     """Return what would become of a request, without a secret in it.
 
-    `url` is one that a client calls, its path alone, or that of an API. `states` have the facts of
-    each upstream's token, as `Status.members` tells them. `redaction` knows what is configured.
+    `url` is one that a client calls, its path alone, or that of an API. `states` tell how each
+    upstream's token is. `redaction` knows what is configured.
     The client is taken for `known`, or else has to show what `clients` asks for. Raises
     `ConfigError` for what is no URL.
     """
@@ -197,12 +198,11 @@ class _Rehearsal:
             token = None
         else:
             token = STAND_IN
-            self._known["token"] = state = dict(self._states.get(to.name, {}))
-            if state.get("state") == "login-required":
-                raise LoginRequired(
-                    state.get("error", "nobody has signed in"), fix=state.get("fix")
-                )
-            self._pass(_token_words(to, state))
+            status = self._states.get(to.name, Status(to.name, "idle"))
+            self._known["token"] = status.members()
+            if status.refusal is not None:
+                raise status.refusal.with_traceback(None)  # a source has but one, for all
+            self._pass(_token_words(to, status.state))
             self._known["rejection"] = to.rejection()
         self._check = "content"
         injected = inject(request, prepared.rules, token)
@@ -224,17 +224,17 @@ def _who(caller: Caller, settings: Settings, *, shown: bool) -> str:
     return "may call" if settings.clients is None else "shows the field of clients.header"
 
 
-def _token_words(to: Understudy, state: Mapping[str, Any]) -> str:
+def _token_words(to: Understudy, state: State) -> str:
     if not to.upstream.provider.kept:
         return "its key stands in the configuration"
     words = {
         "idle": "there is none yet: a request fetches one",
         "acquiring": "it is being fetched",
         "expired": "it has expired: a request renews it",
-        "blocked": "the token endpoint has refused to give one",
-        "failed": "none can be had",
+        "blocked": "the endpoint has refused to give one: a request asks once more",
+        "failed": "the last attempt failed: a request makes the next one",
     }
-    return "the token: " + words.get(state.get("state", ""), "there is one")
+    return "the token: " + words.get(state, "there is one")
 
 
 def _with_content(prepared: Prepared, head: UnsentHead) -> OutgoingRequest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 from aiohttp import web
@@ -14,7 +13,7 @@ from proxy.errors import ConfigError
 from proxy.gateway.explanation import explain
 from proxy.observe.answers import as_json
 from proxy.observe.pages import Visit
-from proxy.observe.status import status_of
+from proxy.observe.status import statuses_of
 from proxy.refusals import BadTarget
 
 
@@ -37,8 +36,7 @@ class Explanations:
         Raises `BadTarget` for what is no URL.
         """
         query = visit.request.query
-        statuses = await asyncio.gather(*map(status_of, tuple(self._sources.values())))
-        states = {status.upstream: status.members() for status in statuses}
+        states = {status.upstream: status for status in await statuses_of(self._sources)}
         method, url = query.get("method", "GET").upper(), query.get("url", "")
         try:
             explanation = explain(

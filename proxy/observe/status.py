@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from proxy.clock import utc_now
 from proxy.credentials.attempts import Attempts
 from proxy.credentials.entry import Entry
-from proxy.credentials.source import Source
-from proxy.errors import CredentialError, GrantRejected, LoginRequired, SidekeyError, StoreError
+from proxy.credentials.source import REFUSED, Source
+from proxy.errors import (
+    AttemptsUsedUp,
+    CredentialError,
+    GrantRejected,
+    LoginRequired,
+    SidekeyError,
+    StoreError,
+)
 
 State = Literal[
     "ready", "renewing", "expired", "idle", "acquiring", "login-required", "blocked", "failed"
@@ -28,7 +36,8 @@ class Status:
     at it. `blocked` was refused by the token endpoint, `failed` cannot reach it, `login-required`
     waits for a human.
     `stored` is false while the token lives in memory only. `attempts_left` may be refused before
-    sidekey pauses for the rest of the hour. `problem` is the slug of the `error`.
+    sidekey pauses for the rest of the hour. `problem` is the slug of the `error`. `refusal` is what
+    a request would get at once, since nobody is asked again yet.
     """
 
     upstream: str
@@ -42,10 +51,11 @@ class Status:
     problem: str | None = None
     error: str | None = None
     fix: str | None = None
+    refusal: SidekeyError | None = None
 
     def members(self) -> dict[str, Any]:
         """Return the facts that are known, ready for JSON."""
-        facts = {name: getattr(self, name) for name in self.__slots__}
+        facts = {name: getattr(self, name) for name in self.__slots__ if name != "refusal"}
         return {
             name: value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
             for name, value in facts.items()
@@ -58,33 +68,40 @@ async def statuses_of(sources: Mapping[str, Source]) -> list[Status]:
     return await asyncio.gather(*map(status_of, tuple(sources.values())))
 
 
-async def status_of(source: Source) -> Status:
-    """Return the state of `source`, looking into the store if it has no token in memory."""
+async def status_of(source: Source, *, outside: bool = False) -> Status:
+    """Return the state of `source`, looking into the store if it has no token in memory.
+
+    `outside` the process that serves, a refusal that the store tells of is one that it rests after.
+    """
     failure = source.failure
     try:
         entry = await source.peek()
     except StoreError as error:
         entry, failure = None, failure or error
     attempts = Attempts()
-    if source.provider.buys and (failure is not None or entry is None):
+    is_usable = entry is not None and source.is_usable(entry)
+    if source.provider.buys and (failure is not None or not is_usable):
         attempts = await source.attempts()
-    if failure is None and (entry is None or entry.rejected):
+    if failure is None and not is_usable:
         failure = _remembered(source, entry, attempts)
     if failure is not None:
         failure.upstream = source.name
     said = source.redaction.masked
+    next_renewal = source.next_renewal(entry)
+    rests = next_renewal is not None or (outside and _was_just_refused(attempts))
     return Status(
         source.name,
         _state(source, entry, failure),
         generation=None if entry is None or not source.provider.kept else entry.generation,
         expires_at=None if entry is None else entry.token.expires_at,
-        next_renewal=source.next_renewal(entry),
+        next_renewal=next_renewal,
         user=None if entry is None else entry.token.outputs.get("user"),
         stored=None if source.saved else False,
         attempts_left=attempts.left if source.provider.buys else None,
         problem=None if failure is None else failure.slug,
         error=None if failure is None else said(failure.detail),
         fix=None if failure is None or failure.fix is None else said(failure.fix),
+        refusal=None if is_usable or source.renewing else _refusal(failure, attempts, rests=rests),
     )
 
 
@@ -108,3 +125,21 @@ def _remembered(source: Source, entry: Entry | None, attempts: Attempts) -> Side
         why = "nobody has signed in yet" if entry is None else "the token was rejected"
         return LoginRequired(why, fix=f"sidekey login {source.name}")
     return GrantRejected(attempts.refusal) if attempts.refusal else None
+
+
+def _refusal(
+    failure: SidekeyError | None, attempts: Attempts, *, rests: bool
+) -> SidekeyError | None:
+    """Return what a request without a token gets, if nobody is asked for one."""
+    if rests or isinstance(failure, LoginRequired):
+        return failure
+    try:
+        attempts.check(utc_now())
+    except AttemptsUsedUp as error:
+        return error
+    return None
+
+
+def _was_just_refused(attempts: Attempts) -> bool:
+    since = utc_now() - timedelta(seconds=REFUSED)
+    return any(attempt.end == "refused" and attempt.at > since for attempt in attempts.made)

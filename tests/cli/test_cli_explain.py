@@ -56,6 +56,20 @@ async def test_a_person_reads_what_decides_and_what_would_be_sent(home: Home) ->
     assert not holds_canary(idle.said + ready.said)
 
 
+async def test_a_refused_credential_is_told_as_what_a_running_proxy_answers(home: Home) -> None:
+    async with token_server(locked=True) as server:
+        home.configure(f"upstreams:\n  {server.upstreams('r')}\n")
+        await home.run("token", "r")
+        asked = server.asked
+        told = await home.run("explain", "GET", "/r/a")
+        assert server.asked == asked == 1
+    assert told.code == 1
+    assert "NO  credential: the token endpoint" in told.out
+    assert "would be refused: 502 grant-rejected" in told.out
+    assert "correct upstreams.r.provider" in told.out
+    assert "would be sent" not in told.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

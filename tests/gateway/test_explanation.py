@@ -15,11 +15,16 @@ from canaries import holds_canary
 from command_line import free_port
 from proxying import BEGINNING, Sidekey, sidekey
 from raw_client import RawAnswer, message, raw_client
+from raw_upstream import json_response
 from strict_upstream import StrictUpstream, strict_upstream
+from token_server import token_server
 
+from proxy.clock import utc_now
 from proxy.config import load
 from proxy.config.models import Settings
+from proxy.credentials.attempts import LIMIT
 from proxy.credentials.redaction import Redaction
+from proxy.credentials.stores.memory import MemoryStore
 from proxy.errors import ConfigError
 from proxy.gateway.explained import Explanation
 from proxy.gateway.explanation import States, explain
@@ -230,7 +235,7 @@ async def told_and_done(folder: Path, case: Case) -> Both:
 async def explained(folder: Path, proxy: Sidekey, case: Case, host: str) -> Explanation:
     settings = load(folder / "sidekey.yaml", environ={}).settings
     statuses = await asyncio.gather(*map(status_of, proxy.running.sources.values()))
-    states = {status.upstream: status.members() for status in statuses}
+    states = {status.upstream: status for status in statuses}
     method, _, target = case.line.partition(" ")
     fields = list(case.fields)
     if case.content:
@@ -294,17 +299,79 @@ async def test_what_is_told_of_a_refusal_is_the_problem_that_comes(
     tmp_path: Path, case: Case
 ) -> None:
     both = await told_and_done(tmp_path, case)
-    refusal = both.told.refusal
-    assert both.told.outcome == "refused"
+    check_same_problem(both.told, both.answer)
+    assert not both.upstream.requests
+
+
+def check_same_problem(told: Explanation, answer: RawAnswer) -> None:
+    """Check that the answer is the problem that was told of."""
+    refusal = told.refusal
+    assert told.outcome == "refused"
     assert refusal is not None
-    problem = both.answer.json()
-    assert both.answer.field("Sidekey-Error") == [refusal.slug]
+    problem = answer.json()
+    assert answer.field("Sidekey-Error") == [refusal.slug]
     members = ("title", "status", "detail", "fix")
     assert [getattr(refusal, name) for name in members] == [problem.get(name) for name in members]
-    assert [verdict.passed for verdict in both.told.verdicts].count(False) == 1
-    assert both.told.verdicts[-1].why == refusal.detail
-    assert not both.upstream.requests
-    assert both.told.request is None
+    assert [verdict.passed for verdict in told.verdicts].count(False) == 1
+    assert told.verdicts[-1].why == refusal.detail
+    assert told.request is None
+
+
+UNAVAILABLE = b"HTTP/1.1 503 Unavailable\r\nRetry-After: 300\r\nContent-Length: 0\r\n\r\n"
+REFUSED_GRANT = json_response("400 Bad Request", b'{"error": "invalid_grant"}')
+WITHOUT_TOKEN = json_response("200 OK", b"{}")
+FAILING = {
+    "refused": (REFUSED_GRANT, "grant-rejected"),
+    "an answer without a token": (WITHOUT_TOKEN, "grant-rejected"),
+    "an endpoint that is down": (UNAVAILABLE, "token-endpoint-unreachable"),
+}
+
+
+@pytest.mark.parametrize(("fault", "slug"), FAILING.values(), ids=FAILING)
+async def test_while_a_token_endpoint_is_left_alone_the_problem_that_comes_is_told(
+    tmp_path: Path, fault: bytes, slug: str
+) -> None:
+    case = Case("GET /r/a")
+    async with (
+        token_server(faults=[fault]) as server,
+        sidekey(tmp_path, server.upstreams("r")) as proxy,
+    ):
+        await answered(case, proxy.host)
+        told = await explained(tmp_path, proxy, case, proxy.host)
+        answer = await answered(case, proxy.host)
+        assert server.asked == 1
+    assert answer.field("Sidekey-Error") == [slug]
+    check_same_problem(told, answer)
+
+
+async def test_once_an_account_could_be_locked_the_problem_that_comes_is_told(
+    tmp_path: Path,
+) -> None:
+    case, store = Case("GET /r/a"), MemoryStore(now=utc_now)
+    async with token_server(locked=True) as server:
+        for _ in range(LIMIT):
+            async with sidekey(tmp_path, server.upstreams("r"), store=store) as proxy:
+                await answered(case, proxy.host)
+        async with sidekey(tmp_path, server.upstreams("r"), store=store) as proxy:
+            told = await explained(tmp_path, proxy, case, proxy.host)
+            answer = await answered(case, proxy.host)
+        assert server.asked == LIMIT
+    check_same_problem(told, answer)
+
+
+async def test_a_refusal_that_another_process_met_is_no_reason_not_to_ask(tmp_path: Path) -> None:
+    case, store = Case("GET /r/a"), MemoryStore(now=utc_now)
+    async with token_server(locked=True) as server:
+        async with sidekey(tmp_path, server.upstreams("r"), store=store) as proxy:
+            await answered(case, proxy.host)
+        server.locked = False
+        async with sidekey(tmp_path, server.upstreams("r"), store=store) as proxy:
+            told = await explained(tmp_path, proxy, case, proxy.host)
+            answer = await answered(case, proxy.host)
+    assert (told.outcome, answer.status) == ("sent", 200)
+    assert told.token is not None
+    assert told.token["state"] == "blocked"
+    assert "asks once more" in told.verdicts[-1].why
 
 
 @pytest.mark.parametrize("case", ANSWERED.values(), ids=ANSWERED)

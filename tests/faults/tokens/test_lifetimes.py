@@ -21,6 +21,7 @@ from raw_upstream import json_response
 from sources import Make, legacy, methods, tended
 from token_server import TokenServer, token_server
 
+from proxy.credentials.attempts import LIMIT
 from proxy.credentials.entry import Entry
 from proxy.credentials.identity import material
 from proxy.credentials.lifetime import Lifetime
@@ -29,7 +30,7 @@ from proxy.credentials.schedule import HARD, INTERVAL, SOFT, SPREAD, deadlines, 
 from proxy.credentials.secret import Secret
 from proxy.credentials.stores.file import FileStore
 from proxy.credentials.token import Token
-from proxy.errors import SidekeyError
+from proxy.errors import GrantRejected, SidekeyError
 from proxy.events import ClockJumped, Event, TokenExpired
 from proxy.observe.status import status_of
 from proxy.sandbox.portal import Portal
@@ -433,3 +434,19 @@ async def test_a_good_token_is_told_though_the_store_has_a_later_one_that_is_ove
     await tended(source)
     assert await source.token() == token
     assert (await status_of(source)).state == "ready"
+
+
+async def test_a_refused_renewal_is_told_by_who_only_has_the_store(
+    make: Make, server: TokenServer, clock: Clock, folder: Path
+) -> None:
+    provider = server.provider(renews=False)
+    source = make(provider, store=FileStore(folder))
+    await source.token()
+    clock.move(hours=2)
+    server.locked = True
+    with pytest.raises(GrantRejected):
+        await source.token()
+    onlooker = make(provider, store=FileStore(folder))
+    status = await status_of(onlooker)
+    assert (status.state, status.problem) == ("blocked", "grant-rejected")
+    assert status.attempts_left == LIMIT - 1
