@@ -177,7 +177,8 @@ class _Rehearsal:
             self._pass("sidekey answers itself", answer.rule)
         self._check = "limits"
         to.limits.check_length(head.content_length)
-        conditions += to.conditions(head)
+        if answer is None:
+            conditions += to.conditions(head)
         self._pass("the content is not too large, as far as the head tells")
         self._known["conditions"] = tuple(conditions)
         if answer is not None:

@@ -547,6 +547,30 @@ def test_the_clients_own_secrets_are_not_shown(many: Settings) -> None:
     assert ("X-B", "***") in told.request.fields
 
 
+@pytest.mark.parametrize(
+    ("beginning", "conditions"),
+    [
+        ("", ()),
+        (KEYS, ("its content holds one of clients.keys, in the credential's place",)),
+    ],
+)
+async def test_a_local_answer_depends_on_no_limit_of_the_upstream(
+    tmp_path: Path, beginning: str, conditions: tuple[str, ...]
+) -> None:
+    more = (
+        "  limits: {rate: 1/h, concurrency: 1, content: 1KiB}\n"
+        "  local_answers: [{paths: [/v1/token], json: {token: made-up}}]\n"
+    )
+    content = json.dumps({"i": PHANTOM}).encode()
+    case = Case("POST /r/token", (JSON,), content)
+    text = KEYED.replace("ORIGIN", "http://127.0.0.1:9") + more + rules("in: body, name: i")
+    async with sidekey(tmp_path, text, beginning=BEGINNING + beginning) as proxy:
+        told = await explained(tmp_path, proxy, case, proxy.host)
+        assert [(await answered(case, proxy.host)).status for _ in range(3)] == [200] * 3
+    assert told.outcome == "answered"
+    assert told.conditions == conditions
+
+
 def test_what_cannot_be_checked_is_told_as_a_condition(tmp_path: Path) -> None:
     path = tmp_path / "sidekey.yaml"
     more = "  limits: {rate: 10/m, concurrency: 2, content: 1KiB}\n" + rules("in: body, name: i")
