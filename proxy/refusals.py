@@ -56,12 +56,12 @@ class ClientHeaderRequired(ClientError):
     slug = "client-header-required"
     title = "Client header required"
     status = 412
-    advice = "send the field that clients.header of the configuration names, once"
 
     def __init__(
         self, detail: str, *, header: str | None = None, upstream: str | None = None
     ) -> None:
-        super().__init__(detail, upstream=upstream)
+        fix = f"send {header} once, with the value of clients.header" if header else None
+        super().__init__(detail, fix=fix, upstream=upstream)
         self.header = header
 
 

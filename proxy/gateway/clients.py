@@ -47,8 +47,10 @@ class Clients:
         shown = headers.getall(self._header.name, [])
         if not shown:
             return False
-        if len(shown) != 1 or Secret(shown[0]) != self._header.value:
-            raise _header_required(self._header)
+        if len(shown) > 1:
+            raise _header_required(self._header, "the request has more than one {name}")
+        if Secret(shown[0]) != self._header.value:
+            raise _header_required(self._header, "{name} has another value than clients.header")
         return True
 
     def has_key(self, values: Iterable[str]) -> bool:
@@ -110,8 +112,8 @@ class Clients:
         """Return the error for a client that has shown nothing."""
         if self._header is None or self._keys:
             return ClientKeyRequired("clients have to show one of their keys")
-        return _header_required(self._header)
+        return _header_required(self._header, "clients have to show {name}: the request has none")
 
 
-def _header_required(header: models.ClientHeader) -> ClientHeaderRequired:
-    return ClientHeaderRequired("clients have to show who they are", header=header.name)
+def _header_required(header: models.ClientHeader, why: str) -> ClientHeaderRequired:
+    return ClientHeaderRequired(why.format(name=header.name), header=header.name)

@@ -272,6 +272,28 @@ async def test_without_the_shared_header_open_pages_are_served_and_tell_what_to_
         assert upstream.connections == 0
 
 
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ((), "clients have to show X-Who: the request has none"),
+        (("X-Who: shared-by-the-client",), "X-Who has another value than clients.header"),
+        (("X-Who:",), "X-Who has another value than clients.header"),
+        (("X-Who: shared-by-the-clients",) * 2, "the request has more than one X-Who"),
+    ],
+)
+async def test_who_shows_no_shared_header_is_told_which_one_and_why(
+    tmp_path: Path, fields: tuple[str, ...], detail: str
+) -> None:
+    beginning = SHARED.replace("value", "name: X-Who, value")
+    async with (
+        answering() as upstream,
+        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning) as proxy,
+    ):
+        problem = (await ask(proxy, "GET /r/a", *fields)).json()
+    assert (problem["detail"], problem["header"]) == (detail, "X-Who")
+    assert problem["fix"] == "send X-Who once, with the value of clients.header"
+
+
 async def test_where_a_key_would_do_nobody_is_told_of_the_header(tmp_path: Path) -> None:
     async with (
         answering() as upstream,
