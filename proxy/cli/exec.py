@@ -107,10 +107,12 @@ async def _run(
         aclosing(store),
         running(settings, store=store, observe=observe, redaction=redaction) as proxy,
     ):
-        if settings.clients is not None and not settings.clients.keys:
-            say(f"sidekey: {loaded.path}: clients.header: the command has to send that field")
+        clients = settings.clients
+        if clients is not None and clients.header is not None and not clients.keys:
+            name = clients.header.name
+            say(f"sidekey: {loaded.path}: clients.header: the command has to send {name}")
         await _tell_what_is_needed(proxy)
-        return await _ended(argv, dict(os.environ) | variables_of(proxy.urls, settings.clients))
+        return await _ended(argv, dict(os.environ) | variables_of(proxy.urls, clients))
 
 
 def _only(settings: Settings, names: Collection[str]) -> Settings:

@@ -133,9 +133,11 @@ async def test_a_field_that_clients_have_to_send_is_told_without_its_value(
     home: Home, sandbox: JQuantsV2
 ) -> None:
     text = (home.work / "sidekey.yaml").read_text()
-    home.configure(text.replace('{keys: "${AGENT_KEY}"}', '{header: {value: "${AGENT_KEY}"}}'))
+    home.configure(
+        text.replace('{keys: "${AGENT_KEY}"}', '{header: {name: X-Who, value: "${AGENT_KEY}"}}')
+    )
     ended = await home.run("exec", "jquants", "--", "env")
-    assert "clients.header: the command has to send that field" in ended.err
+    assert "clients.header: the command has to send X-Who\n" in ended.err
     assert PHANTOM not in ended.said
     assert "JQUANTS_API_KEY" not in ended.out
 
