@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy.config.effective import Effective
+from proxy.config.issues import KeyPath
 from proxy.config.models import Settings
 from proxy.credentials.redaction import Redaction
 from proxy.credentials.secret import Secret
@@ -111,7 +112,12 @@ class Face:
         `refusal` is for callers that nobody knows.
         """
         overview = Overview(
-            sources, lambda: served.settings, served.url, self.trail, redaction.masked
+            sources,
+            lambda: served.settings,
+            served.url,
+            self.trail,
+            redaction.masked,
+            self._variables,
         )
         inspection = Inspection(
             self.trail, self.recorder, self.story, redaction, lambda: served.settings
@@ -140,6 +146,10 @@ class Face:
             Route("GET", "/api/explain", explanations.page),
         ]
         return OwnPages(routes, self._token, refusal)
+
+    def _variables(self) -> Mapping[KeyPath, str]:
+        effective = self._effective()
+        return {} if effective is None else effective.origins.copies
 
     def stop(self) -> None:
         """End what would go on as long as somebody looks."""

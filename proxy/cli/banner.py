@@ -38,12 +38,12 @@ class _Row(NamedTuple):
 async def banner(loaded: Loaded, proxy: Running) -> str:
     """Return what is served where, how each credential is, and lines to paste."""
     rows = [await _row(proxy, name) for name in proxy.upstreams]
-    settings = loaded.settings
+    settings, variables = loaded.settings, loaded.effective.origins.copies
     lines = [
         painted(f"sidekey {__version__}", "bold") + f", {loaded.path}",
         *_rendered(rows, columns_of(sys.stderr) or 80),  # most are as wide as that
         *(
-            f"try:  {curl_line(name, proxy.urls[name], upstream, settings.clients)}"
+            f"try:  {curl_line(name, proxy.urls[name], upstream, settings.clients, variables)}"
             for name, upstream in settings.upstreams.items()
         ),
     ]

@@ -21,6 +21,7 @@ from proxy.credentials.secret import Secret
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<inner>[^}]*)(?P<end>\}?))", re.DOTALL)
 _UNBRACED = re.compile(r"\$[A-Za-z_]\w*")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)(.*))?", re.DOTALL)
+_COPY = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::\?[^}]*)?\}")
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # such as {refresh_token}, which a provider fills in
 _FORMS = (
     "${VAR}, ${VAR:-default}, ${VAR:?message}, ${file:/path}, ${credential:name},"
@@ -35,9 +36,9 @@ class Expansion:
     `literals` are the places of texts that stand for themselves, `unbraced` those among them that
     were probably meant for references, `references` the printable references by their place,
     `exposed` the files that others can read, by the place of the reference, `variables` the
-    environment variables, and `files` the versions of the files, `None` for one that is not there.
-    `hidden` is what came from a place that keeps secrets, or from a variable that is named like
-    one, wherever it went: into a base URL, say.
+    environment variables, `copies` those whose value is a whole text, by its place, and `files` the
+    versions of the files, `None` for one that is not there. `hidden` is what came from a place that
+    keeps secrets, or from a variable that is named like one, wherever it went: into a base URL, say.
     Relative paths start at the folder of `config`, the file that is read. Unless `is_trusted`, it
     may run no programs.
     """
@@ -50,6 +51,7 @@ class Expansion:
     references: dict[KeyPath, str] = field(default_factory=dict)
     exposed: dict[KeyPath, Path] = field(default_factory=dict)
     variables: set[str] = field(default_factory=set)
+    copies: dict[KeyPath, str] = field(default_factory=dict)
     hidden: set[Secret] = field(default_factory=set)
     files: Versions = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
@@ -69,6 +71,8 @@ class Expansion:
             self.unbraced.add(path)
         if references := references_in(value):
             self.references[path] = references
+        if copy := _COPY.fullmatch(value):
+            self.copies[path] = copy[1]
         return _REFERENCE.sub(lambda found: self._replaced(found, path), value)
 
     def _replaced(self, found: re.Match[str], path: KeyPath) -> str:

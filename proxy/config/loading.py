@@ -138,7 +138,7 @@ def load(
     if settings is None or issues:
         raise ConfigError(lines([*issues, *unbraced], path, document.positions, origins))
     warnings = tuple(lines([*exposed, *unbraced], path, document.positions, origins))
-    known = Origins(document.positions, expansion.references, origins)
+    known = Origins(document.positions, expansion.references, origins, expansion.copies)
     effective = Effective(path, settings, known)
     variables, hidden = frozenset(expansion.variables), frozenset(expansion.hidden)
     return Loaded(settings, path, is_trusted, warnings, variables, hidden, effective)

@@ -54,12 +54,13 @@ class Origins:
     """What loading knows about the places of values; it holds none of the values.
 
     `positions` and `references` are those of the file, `overridden` names the option or variable
-    that replaced a value.
+    that replaced a value, `copies` the variable whose value an entry is, as it stands.
     """
 
     positions: Mapping[KeyPath, Position]
     references: Mapping[KeyPath, str]
     overridden: Mapping[KeyPath, str]
+    copies: Mapping[KeyPath, str]
 
     def below(self, parent: Place, key: str | int, *, is_given: bool = True) -> Place:
         """Return the place of an entry; one that is not given was neither written nor filled in."""

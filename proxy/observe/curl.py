@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from proxy.config import presets
+from proxy.config.issues import KeyPath, written
 from proxy.config.models import Clients, Upstream
 from proxy.config.presets import Example
 from proxy.credentials.secret import MASK
@@ -14,6 +17,8 @@ from proxy.observe.cover import Cover
 from proxy.observe.messages import Head, shown_content, shown_fields
 
 _ROOT = Example(path="/")
+_HEADER: KeyPath = ("clients", "header", "value")
+_KEYS: KeyPath = ("clients", "keys")
 _BY_CURL = frozenset(  # fields that it sends by itself
     {
         *("accept", "accept-encoding", "connection", "content-length", "expect", "host"),
@@ -22,24 +27,44 @@ _BY_CURL = frozenset(  # fields that it sends by itself
 )
 
 
-def curl_line(name: str, url: str, upstream: Upstream, clients: Clients | None) -> str:
+def curl_line(
+    name: str,
+    url: str,
+    upstream: Upstream,
+    clients: Clients | None,
+    variables: Mapping[KeyPath, str] = MappingProxyType({}),
+) -> str:
     """Return the line that sends what the preset has as example, else asks for the root.
 
     `url` is where clients point their base URL; behind a unix socket it begins with `unix:`.
+    `variables` are those whose values stand in the configuration, by their place there.
     """
     preset = presets().get(upstream.preset or "")
     example = _ROOT if preset is None else preset.example
-    parts = ["curl -i", _shown(clients), _content(example), _place(name, url, example.path)]
+    parts = [
+        "curl -i",
+        _shown(clients, variables),
+        _content(example),
+        _place(name, url, example.path),
+    ]
     return " ".join(part for part in parts if part)
 
 
-def _shown(clients: Clients | None) -> str:
-    """Return curl's option with which a client shows who it is; the secret itself stays out."""
+def _shown(clients: Clients | None, variables: Mapping[KeyPath, str]) -> str:
+    """Return curl's option with which a client shows who it is; the secret itself stays out.
+
+    A shell fills in a variable of the configuration; anything else, the one who pastes the line.
+    """
     if clients is None:
         return ""
     if clients.header is not None:
-        return f'-H "{clients.header.name}: $SECRET"'
-    return '-H "Authorization: Bearer $KEY"'
+        field, places = f"{clients.header.name}:", [_HEADER]
+    else:
+        field, places = "Authorization: Bearer", [_KEYS, (*_KEYS, 0)]
+    for place in places:
+        if place in variables:
+            return f'-H "{field} ${variables[place]}"'
+    return f"-H '{field} <{written(places[0])}>'"
 
 
 def _content(example: Example) -> str:

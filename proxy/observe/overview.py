@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from proxy.config.issues import KeyPath
 from proxy.config.models import Settings
 from proxy.credentials.source import Source
 from proxy.errors import CredentialExhausted, UpstreamTimeout, UpstreamUnreachable
@@ -22,7 +23,8 @@ class Overview:
     """Tells of the upstreams as they are configured now.
 
     `sources` and `urls` may change later; the URLs are where clients point their base URL. A base
-    URL may hold a secret, which `masked` takes out.
+    URL may hold a secret, which `masked` takes out. `variables` are those whose values stand in the
+    configuration, by their place there.
     """
 
     def __init__(
@@ -32,12 +34,14 @@ class Overview:
         urls: Callable[[str], str],
         trail: Trail,
         masked: Callable[[str], str],
+        variables: Callable[[], Mapping[KeyPath, str]] = dict,
     ) -> None:
         self._sources = sources
         self._settings = settings
         self._urls = urls
         self._trail = trail
         self._masked = masked
+        self._variables = variables
 
     async def upstreams(self) -> list[dict[str, Any]]:
         """Return what there is to tell of each upstream, ready for JSON."""
@@ -63,7 +67,7 @@ class Overview:
             "interactive": source.provider.interactive,
             "kept": source.provider.kept,
             "renewable": source.provider.buys,
-            "curl": curl_line(name, url, upstream, settings.clients),
+            "curl": curl_line(name, url, upstream, settings.clients, self._variables()),
         }
 
     def _last_failure(self, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import stat
 from datetime import timedelta
@@ -55,21 +56,29 @@ async def test_the_banner_names_each_upstream_and_its_curl_line_works(home: Home
 
 
 @pytest.mark.parametrize(
-    ("clients", "variable"),
+    ("clients", "shown"),
     [
-        ("{keys: a-made-up-client-key}", "KEY"),
-        ("{header: {value: a-made-up-client-key}}", "SECRET"),
+        ('{keys: "${WHO}"}', '"Authorization: Bearer $WHO"'),
+        ('{keys: ["${WHO:?is missing}", another-client-key]}', '"Authorization: Bearer $WHO"'),
+        ('{header: {value: "${WHO}"}}', '"Sidekey-Client: $WHO"'),
+        ("{keys: a-made-up-client-key}", "'Authorization: Bearer <clients.keys>'"),
+        ("{header: {value: a-made-up-client-key}}", "'Sidekey-Client: <clients.header.value>'"),
+        ('{header: {value: "a-${MADE}-client-key"}}', "'Sidekey-Client: <clients.header.value>'"),
+        ('{header: {value: "${NO:-a-made-up-client-key}"}}', "<clients.header.value>"),
     ],
 )
 async def test_the_curl_line_has_a_place_for_what_clients_show(
-    home: Home, clients: str, variable: str
+    home: Home, clients: str, shown: str
 ) -> None:
+    """A variable of the configuration, which the shell has, or else what nobody takes for one."""
+    home.environ |= {"WHO": "a-made-up-client-key", "MADE": "made-up"}
     sandbox = JQuantsV2()
     async with serve(sandbox.application()) as origin:
         home.configure(f"clients: {clients}\n{KEY.format(origin=origin)}")
         async with home.started("run", "--port", "0", terminal=True, NO_COLOR="1") as proxy:
             line = (await proxy.err.shows(r"try: +(curl .+?)\r?$"))[1]
-            answer = await home.shell(line, **{variable: "a-made-up-client-key"})
+            answer = await home.shell(re.sub("<.+?>", "a-made-up-client-key", line))
+    assert shown in line
     assert "a-made-up" not in line
     assert sandbox.requests[0].header("x-api-key") == ["demo-api-key"], answer.out
 

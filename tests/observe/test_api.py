@@ -289,6 +289,13 @@ async def test_strangers_are_told_nothing(tmp_path: Path, path: str) -> None:
     assert shell.status == 404
 
 
+async def test_a_curl_line_names_the_variable_that_a_phantom_key_stands_in(tmp_path: Path) -> None:
+    text, beginning = keyed("http://127.0.0.1:9"), f'{BEGINNING}clients: {{keys: "${{WHO}}"}}\n'
+    async with sidekey(tmp_path, text, environ={"WHO": PHANTOM}, beginning=beginning) as proxy:
+        overview = await told(proxy, "overview", SHOWN)
+    assert overview["upstreams"][0]["curl"].startswith('curl -i -H "Authorization: Bearer $WHO" ')
+
+
 async def test_a_phantom_key_opens_the_api_and_is_not_shown(tmp_path: Path) -> None:
     async with proxying(tmp_path, beginning=GUARDED) as (upstream, proxy):
         await ask(proxy, f"GET /r/a?note={PHANTOM}", SHOWN)
@@ -296,7 +303,9 @@ async def test_a_phantom_key_opens_the_api_and_is_not_shown(tmp_path: Path) -> N
         [line] = (await told(proxy, "requests", SHOWN))["requests"]
         details = await told(proxy, f"requests/{line['id']}", SHOWN)
         again = await do(proxy, f"requests/{line['id']}/replay", None, SHOWN)
-    assert overview["upstreams"][0]["curl"].startswith('curl -i -H "Authorization: Bearer $KEY" ')
+    assert overview["upstreams"][0]["curl"].startswith(
+        "curl -i -H 'Authorization: Bearer <clients.keys>' "
+    )
     assert "canary" not in json.dumps([overview, details])
     assert again.json()["status"] == 200
     assert KEY in upstream.requests[1].field("Authorization")[0]
