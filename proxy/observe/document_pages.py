@@ -53,6 +53,6 @@ def _answer(visit: Visit, path: str) -> web.Response:
     text = document(path)
     if text is None:
         raise UnknownUpstream("there is no such document", fix="see /_sidekey/docs/")
-    if "text/html" in visit.request.headers.get("Accept", ""):
+    if "text/html" in visit.request.headers.get("Accept", "").lower():
         return as_page(page(path) or "")
     return web.Response(text=text, headers=PROTECTION, content_type=MARKDOWN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ _PROTECTION = {  # nobody may keep our pages, embed them, or hold on to their wi
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+_WEIGHT = re.compile(r"\d(\.\d*)?|\.\d+")
 _VOID = ("input", "link", "meta")
 
 
@@ -95,9 +97,21 @@ def protection(form_action: str = "'self'") -> dict[str, str]:
 
 
 def prefers_html(accept: str) -> bool:
-    """Tell by an Accept field whether a browser opens a page.
+    """Tell by an Accept field whether HTML is wanted rather than JSON (RFC 9110 12.5.1).
 
-    All browsers name XHTML then. HTML alone is what Java's HttpURLConnection asks for by default,
-    in programs that want JSON.
+    Java's HttpURLConnection names HTML and two kinds of images by default, in programs that want
+    JSON. A browser that names images names XHTML too.
     """
-    return "text/html" in accept and "application/xhtml+xml" in accept and "json" not in accept
+    weights = dict(map(_weighed, accept.lower().split(",")))
+    page = weights.get("text/html", 0.0)
+    json = max((weight for name, weight in weights.items() if "json" in name), default=0.0)
+    others = max(weights.get("*/*", 0.0), weights.get("application/*", 0.0))
+    is_java = "image/gif" in weights and "application/xhtml+xml" not in weights
+    return page > json and page >= others and not is_java
+
+
+def _weighed(media_range: str) -> tuple[str, float]:
+    """Return a media range without its parameters, and its weight; 0 for one that is no number."""
+    name, *parameters = (part.strip() for part in media_range.split(";"))
+    weight = next((one.removeprefix("q=") for one in parameters if one.startswith("q=")), "1")
+    return name, float(weight) if _WEIGHT.fullmatch(weight) else 0.0

@@ -455,12 +455,36 @@ async def test_a_browser_that_meets_login_required_gets_the_page(site: Site) -> 
         "text/html,application/xhtml+xml,application/json",
         "application/problem+json",
         "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",  # Java's HttpURLConnection
+        "text/html, image/gif, image/jpeg, */*; q=0.2",  # and of later years
+        "text/html;q=0.8, application/json",
+        "text/html;q=0.5, */*",
+        "text/html;q=0",
+        "text/html;q=much",
+        "text/plain",
     ],
 )
 async def test_a_program_gets_problems_as_json(site: Site, accept: str) -> None:
     for path in ("/m/api/i", "/nope"):
         answer = await ask(site.proxy, f"GET {path}", f"Accept: {accept}")
         assert answer.field("Content-Type") == ["application/problem+json"]
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "TEXT/HTML; Q=0.9",
+        "text/html, */*",
+        "text/html, application/json;q=0.9",
+        "text/html, text/*;q=0.5, image/*, application/*, audio/*",  # w3m
+        "text/html, text/plain, text/sgml, text/css, application/xhtml+xml, */*;q=0.01",  # Lynx
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+    ],
+)
+async def test_who_prefers_html_gets_pages(site: Site, accept: str) -> None:
+    for path in ("/m/api/i", "/nope", "/_sidekey/login/m", "/_sidekey/docs/"):
+        answer = await ask(site.proxy, f"GET {path}", f"Accept: {accept}")
+        assert answer.field("Content-Type") == ["text/html; charset=utf-8"], path
 
 
 async def test_a_browser_gets_other_problems_as_a_page(site: Site) -> None:
