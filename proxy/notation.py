@@ -1,9 +1,10 @@
-"""How durations, sizes, rates and URLs are written in the configuration. Pure."""
+"""How durations, sizes, rates, URLs and choices are written. Pure."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from fractions import Fraction
 from typing import Annotated
@@ -130,6 +131,11 @@ def check_base_url(value: str) -> str:
     if "?" in check_url(value):
         raise ValueError("a base URL must hold no query")
     return value.rstrip("/")
+
+
+def any_of(names: Sequence[str]) -> str:
+    """Return the names as those of which one is to be chosen: `a`, `a or b`, `one of a, b, c`."""
+    return f"one of {', '.join(names)}" if len(names) > 2 else " or ".join(names)
 
 
 def origin_of(url: str) -> str:

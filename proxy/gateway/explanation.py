@@ -32,7 +32,14 @@ from proxy.gateway.masked_rules import (
     without_stand_in,
 )
 from proxy.gateway.preparation import PROCESS, Prepared
-from proxy.gateway.route import check_navigation, check_served, is_own, route
+from proxy.gateway.route import (
+    OWN_PREFIX,
+    check_navigation,
+    check_served,
+    is_front_door,
+    is_own,
+    route,
+)
 from proxy.gateway.target import Target, check_path
 from proxy.gateway.understudy import Understudy
 from proxy.gateway.websocket import check_handshake
@@ -108,6 +115,9 @@ class _Rehearsal:
             if not caller.known:
                 asked = "it is open to everybody, such as a document or a probe"
                 self._known["conditions"] = (asked,)
+            return
+        if is_front_door(address.listener, caller, head):
+            self._answer(Answered(302, f"a browser is led to the dashboard, /{OWN_PREFIX}/"))
             return
         self._check = "route"
         check_navigation(caller)

@@ -92,7 +92,7 @@ class Gateway:
                 return permission(request)
             if is_own(caller.target):
                 return await self._own_page(request, caller, guard.listener)
-            if is_front_door(guard.listener, caller) and _prefers_page(request):
+            if is_front_door(guard.listener, caller, request):
                 return web.Response(status=302, headers={"Location": f"/{OWN_PREFIX}/"})
             check_navigation(caller)
             name, rest = route(guard.listener, caller.host, caller.target)
@@ -211,10 +211,6 @@ class Gateway:
         if foreign is not None:
             let_read(answer.headers, foreign)
         return answer
-
-
-def _prefers_page(request: web.BaseRequest) -> bool:
-    return request.method in READING and prefers_html(request.headers.get("Accept", ""))
 
 
 def _called_at(request: web.BaseRequest, listener: Listener) -> str | None:

@@ -6,8 +6,11 @@ from collections.abc import Collection
 
 from proxy.gateway.clients import Clients
 from proxy.gateway.guard import OWN_HOST_SUFFIX, Caller, Listener
+from proxy.gateway.head import Head
 from proxy.gateway.target import Target, split_prefix
 from proxy.nearest import did_you_mean
+from proxy.notation import any_of
+from proxy.observe.markup import prefers_html
 from proxy.refusals import CrossSiteRefused, UnknownUpstream
 
 OWN_PREFIX = "_sidekey"
@@ -18,10 +21,13 @@ def is_own(target: Target) -> bool:
     return split_prefix(target)[0] == OWN_PREFIX
 
 
-def is_front_door(listener: Listener, caller: Caller) -> bool:
-    """Tell whether a target is the root of what is nobody's own: there a browser finds us."""
+def is_front_door(listener: Listener, caller: Caller, head: Head) -> bool:
+    """Tell whether a browser opens the root of what is nobody's own: there it finds us."""
     is_somebodys = listener.upstream is not None or caller.host.endswith(OWN_HOST_SUFFIX)
-    return caller.target.path == "/" and not is_somebodys
+    if caller.target.path != "/" or is_somebodys or head.method not in ("GET", "HEAD"):
+        return False
+    navigates = head.headers.get("Sec-Fetch-Mode") == "navigate"
+    return navigates or prefers_html(head.headers.get("Accept", ""))
 
 
 def route(listener: Listener, host: str, target: Target) -> tuple[str, Target]:
@@ -39,10 +45,10 @@ def check_served(name: str, served: Collection[str], caller: Caller, clients: Cl
         return
     if not caller.known:
         raise clients.refusal()  # who is not known learns no names
-    known = ", ".join(f"/{one}/" for one in served)
-    raise UnknownUpstream(
-        f"no upstream has this route{did_you_mean(name, served)}", fix=f"call one of {known}"
-    )
+    fix = f"call {any_of([f'/{one}/' for one in served])}"
+    if not name:  # the root, which everybody tries first
+        fix += f"; the dashboard is /{OWN_PREFIX}/"
+    raise UnknownUpstream(f"no upstream has this route{did_you_mean(name, served)}", fix=fix)
 
 
 def check_navigation(caller: Caller) -> None:

@@ -156,6 +156,7 @@ REFUSED = {
     "method": Case("PURGE /r/a"),
     "echoing method": Case("TRACE /r/a"),
     "unknown upstream": Case("GET /nothing/x"),
+    "the root": Case("GET /"),
     "unknown upstream that is nearly one": Case("GET /rr/x"),
     "foreign host": Case("GET /r/a", host="evil.example:MAIN"),
     "host of an upstream that is none": Case("GET /a", host="q.localhost:MAIN"),
@@ -385,6 +386,13 @@ async def test_what_is_told_of_an_answer_of_our_own_is_that_answer(
     assert (answer.status, answer.content) == (both.answer.status, both.answer.json())
     assert (answer.rule or "").startswith("upstreams.r.local_answers[")
     assert not both.upstream.requests
+
+
+@pytest.mark.parametrize("field", ["Accept: text/html", "Sec-Fetch-Mode: navigate"])
+async def test_the_way_of_a_browser_to_the_dashboard_is_told(tmp_path: Path, field: str) -> None:
+    both = await told_and_done(tmp_path, Case("GET /", (field,)))
+    assert both.told.answer is not None
+    assert both.told.answer.status == both.answer.status == 302
 
 
 MANY = """listen: {port: 8080}

@@ -69,7 +69,7 @@ async def test_an_unknown_route_is_a_problem_with_every_member(tmp_path: Path, t
         "title": "Unknown upstream",
         "status": 404,
         "detail": "no upstream has this route" + near,
-        "fix": "call one of /r/",
+        "fix": "call /r/" + ("; the dashboard is /_sidekey/" if target in ("/", "//r/x") else ""),
     }
     assert answer.status == 404
     assert answer.field("Sidekey-Error") == ["unknown-upstream"]
@@ -187,14 +187,33 @@ async def test_an_own_port_is_guarded_like_the_main_one(
 
 
 async def test_a_browser_that_opens_the_root_finds_the_dashboard(tmp_path: Path) -> None:
-    browser = ("Accept: text/html,application/xhtml+xml", "Sec-Fetch-Site: none")
-    opened = (*browser, "Sec-Fetch-Mode: navigate")
+    opened = ("Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate")
     async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
-        found = await ask(proxy, "GET /", *opened)
+        for fields in (
+            ("Accept: text/html,application/xhtml+xml", *opened),
+            ("Accept: text/html,application/xhtml+xml",),  # before Fetch Metadata
+            ("Accept: text/html",),
+            ("Accept: text/html", *opened),
+            ("Accept: */*", *opened),
+            ("Accept: text/html", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate"),
+        ):
+            found = await ask(proxy, "GET /", *fields)
+            assert (found.status, found.field("Location")) == (302, ["/_sidekey/"]), fields
+        led = await ask(proxy, "GET /", "Accept: text/html", "Sec-Fetch-Site: cross-site")
         of_upstream = await ask(proxy, "GET /", *opened, host=f"r.localhost:{proxy.port}")
         program = await ask(proxy, "GET /")
-    assert (found.status, found.field("Location")) == (302, ["/_sidekey/"])
-    assert (of_upstream.status, program.status) == (403, 404)
+        posted = await ask(proxy, "POST /", "Accept: text/html")
+    assert (of_upstream.status, led.status) == (403, 403)
+    assert (program.status, posted.status) == (404, 404)
+
+
+async def test_the_routes_that_there_are_are_named(tmp_path: Path) -> None:
+    upstream = "{}: {{base_url: 'http://127.0.0.1:9', provider: {{type: api_key, keys: made-up}}}}"
+    said = []
+    for names in ("ab", "abc"):
+        async with sidekey(tmp_path, "\n".join(map(upstream.format, names))) as proxy:
+            said.append((await ask(proxy, "GET /nope")).json()["fix"])
+    assert said == ["call /a/ or /b/", "call one of /a/, /b/, /c/"]
 
 
 async def test_a_page_of_ours_that_is_misspelt_is_named(tmp_path: Path) -> None:
