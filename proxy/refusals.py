@@ -6,6 +6,7 @@ The picture of all errors stands in `errors.py`.
 from __future__ import annotations
 
 from proxy.errors import SidekeyError
+from proxy.notation import any_of
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})  # forwarded
 
@@ -109,13 +110,13 @@ class MethodNotAllowed(ClientError):
     slug = "method-not-allowed"
     title = "Method not allowed"
     status = 405
-    advice = "use another method"
 
     def __init__(
         self, detail: str, *, allowed: frozenset[str] = METHODS, upstream: str | None = None
     ) -> None:
-        super().__init__(detail, upstream=upstream)
-        self.fields = (("Allow", ", ".join(sorted(allowed))),)  # RFC 9110 15.5.6
+        methods = sorted(allowed)
+        super().__init__(detail, fix=f"use {any_of(methods)}", upstream=upstream)
+        self.fields = (("Allow", ", ".join(methods)),)  # RFC 9110 15.5.6
 
 
 class CredentialConflict(ClientError):

@@ -13,7 +13,7 @@ from proxy.credentials.secret import Secret
 from proxy.errors import SidekeyError
 from proxy.gateway.fields import TOKEN_FIELD
 from proxy.gateway.route import OWN_PREFIX
-from proxy.nearest import did_you_mean
+from proxy.nearest import nearest
 from proxy.refusals import CrossSiteRefused, MethodNotAllowed, UnknownUpstream
 
 READING = frozenset({"GET", "HEAD"})
@@ -115,9 +115,10 @@ class OwnPages:
         found = [(route, given) for route, given in matching if given is not None]
         if not found:
             pages = [route.pattern for route in self._routes if "{" not in route.pattern]
+            near = nearest(path, pages)
+            hint = "" if near is None else f" (did you mean '/{OWN_PREFIX}{near}'?)"
             raise UnknownUpstream(
-                f"sidekey has no page /{OWN_PREFIX}{path}{did_you_mean(path, pages)}",
-                fix=f"see /{OWN_PREFIX}/",
+                f"sidekey has no page /{OWN_PREFIX}{path}{hint}", fix=f"see /{OWN_PREFIX}/"
             )
         wanted = "GET" if method == "HEAD" else method
         for route, arguments in found:

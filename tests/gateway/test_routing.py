@@ -216,7 +216,32 @@ async def test_the_routes_that_there_are_are_named(tmp_path: Path) -> None:
     assert said == ["call /a/ or /b/", "call one of /a/, /b/, /c/"]
 
 
-async def test_a_page_of_ours_that_is_misspelt_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("asked", "near"), [("/statuss", "/status"), ("/requests", "/api/requests")]
+)
+async def test_a_page_of_ours_that_is_misspelt_is_named(
+    tmp_path: Path, asked: str, near: str
+) -> None:
     async with answering() as upstream, sidekey(tmp_path, keyed(upstream.origin)) as proxy:
-        problem = (await ask(proxy, "GET /_sidekey/statuss")).json()
-    assert problem["detail"] == "sidekey has no page /_sidekey/statuss (did you mean '/status'?)"
+        problem = (await ask(proxy, f"GET /_sidekey{asked}")).json()
+    hint = f"(did you mean '/_sidekey{near}'?)"
+    assert problem["detail"] == f"sidekey has no page /_sidekey{asked} {hint}"
+
+
+@pytest.mark.parametrize(
+    ("line", "fix"),
+    [
+        ("POST /_sidekey/status", "use GET or HEAD"),
+        ("GET /_sidekey/api/upstreams/r/renew", "use POST"),
+        ("DELETE /_sidekey/login/r", "use one of GET, HEAD, POST"),
+        ("TRACE /r/a", "use one of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"),
+    ],
+)
+async def test_the_methods_that_would_do_are_named(tmp_path: Path, line: str, fix: str) -> None:
+    text = keyed("http://127.0.0.1:9")
+    async with sidekey(tmp_path, text) as proxy:
+        answer = await ask(proxy, line)
+    assert (answer.status, answer.json()["fix"]) == (405, fix)
+    assert answer.field("Allow") == [
+        fix.removeprefix("use ").removeprefix("one of ").replace(" or", ",")
+    ]
