@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 
 from proxy.credentials.exchange import Step
 from proxy.credentials.providers.answers import parse
-from proxy.credentials.token import Token, TokenResponse
+from proxy.credentials.token import Token, TokenResponse, without_query
 from proxy.errors import SidekeyError
 from proxy.nearest import nearest
 from proxy.observe.veil import Veil
@@ -62,11 +62,18 @@ class Trace:
             **self._message(request.headers, request.content),
         }
         if not isinstance(outcome, TokenResponse):
-            return told | {"error": self._veil.text(outcome.detail)}
+            return told | {"error": self._error(request.url, outcome.detail)}
         answer = {"status": outcome.status, **self._message(outcome.headers, outcome.content)}
         if 300 <= outcome.status < 400:
             answer["note"] = _REDIRECT
         return told | {"answer": answer}
+
+    def _error(self, url: str, detail: str) -> str:
+        """Return why there is no answer; the URL that most begin with, as it stands above."""
+        where = without_query(url)
+        if not detail.startswith(where):
+            return self._veil.text(detail)
+        return self._veil.url(where) + self._veil.text(detail.removeprefix(where))
 
     def _message(self, headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
         fields = {name: self._veil.field(name, value) for name, value in headers.items()}

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from canaries import canary, holds_canary
-from command_line import Ended, Home, Started
+from command_line import Ended, Home, Started, free_port
 from raw_upstream import json_response, response
 from token_server import CUT_AFTER, token_server
 
@@ -185,6 +185,20 @@ async def test_what_the_configuration_calls_a_token_is_hidden_however_short_it_i
         assert shown in ended.out
     assert "> pin=***(8)&kind=session" in ended.out
     assert not [one for one in ("s3cr3t", "f0ll0w", "12345678") if one in ended.said]
+
+
+async def test_why_nobody_answers_is_told_with_the_url_as_it_stands_above(home: Home) -> None:
+    origin = f"http://127.0.0.1:{free_port()}"
+    path = "/realms/of-the-operator/{}/openid-connect/token"
+    url = f'"{origin}{path.format("${API_KEY}")}?api_key=${{API_KEY}}"'
+    provider = f"{{type: token_endpoint, request: {{url: {url}}}, response: {{token: t}}}}"
+    home.configure(f"upstreams:\n  r: {{base_url: '{origin}', provider: {provider}}}\n")
+    ended = await home.run("trace", "r", API_KEY=canary("key"))
+    asked, why = ended.out.splitlines()[0], ended.out.splitlines()[-1]
+    shown = origin + path.format("***(40)")
+    assert f"POST {shown}?api_key=***" in asked
+    assert why == f"   ! {shown}: no connection (Connection refused)"
+    assert not holds_canary(ended.said)
 
 
 ANSWERS = {
