@@ -38,7 +38,7 @@ class Expansion:
     `exposed` the files that others can read, by the place of the reference, `variables` the
     environment variables, `copies` those whose value is a whole text, by its place, and `files` the
     versions of the files, `None` for one that is not there. `hidden` is what came from a place that
-    keeps secrets, or from a variable that is named like one, wherever it went: into a base URL, say.
+    keeps secrets, or from a variable that is named like one, wherever it went, be it a base URL.
     Relative paths start at the folder of `config`, the file that is read. Unless `is_trusted`, it
     may run no programs.
     """
