@@ -19,6 +19,7 @@ from proxy.observe.api import Api
 from proxy.observe.document_pages import document_routes
 from proxy.observe.explanations import Explanations
 from proxy.observe.inspection import Inspection
+from proxy.observe.last_requests import LastRequests
 from proxy.observe.login_routes import LoginRoutes
 from proxy.observe.measures import Measures
 from proxy.observe.metrics import Metrics
@@ -80,6 +81,7 @@ class Face:
         self.recorder = Recorder()
         self._switch = Switch(self.recorder, sharing)
         self.trail = Trail(sharing)
+        self.last_requests = LastRequests(self.trail)
         self.story = Story()
         self.reloads = Reloads()
         self.measures = Measures(sharing)
@@ -87,7 +89,7 @@ class Face:
     def observers(self, observe: Observer) -> Observer:
         """Return an observer that tells `observe`, and the pages."""
         trail, story, reloads = self.trail.observe, self.story.observe, self.reloads.observe
-        measure = self.measures.observe
+        measure, last_requests = self.measures.observe, self.last_requests.observe
 
         def observe_all(event: Event) -> None:
             observe(event)
@@ -96,6 +98,7 @@ class Face:
             if not isinstance(event, RequestForwarded):  # those come by the thousand
                 story(event)
                 reloads(event)
+                last_requests(event)
 
         return observe_all
 
@@ -115,7 +118,7 @@ class Face:
             sources,
             lambda: served.settings,
             served.url,
-            self.trail,
+            self.last_requests,
             redaction.masked,
             self._variables,
         )
@@ -134,14 +137,14 @@ class Face:
             self._switch,
         )
         self._stream = api.stream
-        probes = Probes(sources, self.reloads)
+        probes = Probes(sources, self.last_requests, self.reloads)
         explanations = Explanations(sources, served.bound, redaction)
         routes = [
             *static_routes(),
             *document_routes(),
             *probes.routes(),
             *Metrics(self.measures, probes.statuses).routes(),
-            *LoginRoutes(sources, sign_ins, refusal).routes(),
+            *LoginRoutes(sources, sign_ins, self.last_requests, refusal).routes(),
             *api.routes(),
             Route("GET", "/api/explain", explanations.page),
         ]

@@ -10,7 +10,7 @@ from proxy.credentials.token import Consent
 from proxy.errors import SidekeyError
 from proxy.observe.markup import Markup, element, html_page
 from proxy.observe.sign_ins import SignIn
-from proxy.observe.status import Status
+from proxy.observe.status import SERVING, Status
 from proxy.refusals import ClientHeaderRequired
 
 SCRIPT = "/_sidekey/static/login.js"
@@ -186,13 +186,16 @@ def stranger_page(refusal: SidekeyError) -> web.Response:
 def _own_state(status: Status) -> str:
     if status.error is None:
         return "It works, as far as sidekey knows."
-    return f"Now it cannot: {status.error}." + (f" What helps: {status.fix}" if status.fix else "")
+    beginning = "It may not work" if status.state in SERVING else "Now it cannot"
+    helps = f" What helps: {status.fix}" if status.fix else ""
+    return f"{beginning}: {status.error}.{helps}"
 
 
 def _present(status: Status) -> str:
     if status.state in ("ready", "renewing"):
         who = "" if status.user is None else f" as {status.user}"
-        return f"Signed in{who}. To sign in again replaces that token."
+        but = f", but {status.error}" if status.error else ""
+        return f"Signed in{who}{but}. To sign in again replaces that token."
     if status.state in ("idle", "expired", "acquiring"):
         return "There is no token yet; the first request gets one."
     return f"Not signed in: {status.error}." if status.error else "Not signed in."

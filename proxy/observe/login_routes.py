@@ -18,11 +18,11 @@ from proxy.nearest import nearest
 from proxy.notation import origin_of
 from proxy.observe import login_pages
 from proxy.observe.answers import as_json
+from proxy.observe.last_requests import LastRequests
 from proxy.observe.markup import prefers_html
 from proxy.observe.named import source_named
 from proxy.observe.pages import Route, Visit, told
 from proxy.observe.sign_ins import SignIn, SignIns
-from proxy.observe.status import status_of
 
 PATIENCE = 10.0  # seconds that a form may take to arrive, and that a browser waits for the outcome
 FORM_LIMIT = 4096  # bytes
@@ -40,10 +40,12 @@ class LoginRoutes:
         self,
         sources: Mapping[str, Source],
         sign_ins: SignIns,
+        last_requests: LastRequests,
         refusal: Callable[[], SidekeyError],
     ) -> None:
         self._sources = sources
         self._sign_ins = sign_ins
+        self._last_requests = last_requests
         self._refusal = refusal
 
     def routes(self) -> list[Route]:
@@ -70,7 +72,7 @@ class LoginRoutes:
         if source is None:
             return login_pages.unknown_page(name, nearest(name, self._sources))
         if not isinstance(source.provider, InteractiveProvider):
-            return login_pages.needless_page(name, await status_of(source))
+            return login_pages.needless_page(name, await self._last_requests.status_of(source))
         latest = self._sign_ins.latest(name)
         if latest is not None and latest.state == "waiting" and latest.login is not None:
             return login_pages.waiting_page(name, latest, told(visit.token))
@@ -79,7 +81,7 @@ class LoginRoutes:
         return login_pages.start_page(
             name,
             source.provider.consent(),
-            await status_of(source),
+            await self._last_requests.status_of(source),
             latest if latest is not None and latest.ended.is_set() else None,
             told(visit.token),
             is_lasting=self._sign_ins.is_lasting,

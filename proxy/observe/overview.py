@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from proxy.config.issues import KeyPath
 from proxy.config.models import Settings
 from proxy.credentials.source import Source
-from proxy.errors import CredentialExhausted, UpstreamTimeout, UpstreamUnreachable
-from proxy.events import RequestAnswered, RequestForwarded, RequestRefused
 from proxy.observe.curl import curl_line
+from proxy.observe.last_requests import LastRequests
 from proxy.observe.named import source_named
-from proxy.observe.status import status_of
-from proxy.observe.trail import Trail
-
-UNAVAILABLE = (UpstreamTimeout.slug, UpstreamUnreachable.slug)
+from proxy.observe.status import Status
 
 
 class Overview:
@@ -32,34 +27,38 @@ class Overview:
         sources: Mapping[str, Source],
         settings: Callable[[], Settings],
         urls: Callable[[str], str],
-        trail: Trail,
+        last_requests: LastRequests,
         masked: Callable[[str], str],
         variables: Callable[[], Mapping[KeyPath, str]] = dict,
     ) -> None:
         self._sources = sources
         self._settings = settings
         self._urls = urls
-        self._trail = trail
+        self._last_requests = last_requests
         self._masked = masked
         self._variables = variables
 
     async def upstreams(self) -> list[dict[str, Any]]:
         """Return what there is to tell of each upstream, ready for JSON."""
         settings = self._settings()  # now: others may take their place while we look
-        looking = [self._told(source, settings) for source in self._sources.values()]
-        return await asyncio.gather(*looking)
+        sources = tuple(self._sources.values())
+        statuses = await self._last_requests.statuses_of(sources)
+        return [
+            self._told(source, status, settings)
+            for source, status in zip(sources, statuses, strict=True)
+        ]
 
     async def upstream(self, name: str) -> dict[str, Any]:
         """Return what there is to tell of one upstream. Raises `UnknownUpstream`."""
-        return await self._told(source_named(self._sources, name), self._settings())
+        source, settings = source_named(self._sources, name), self._settings()
+        return self._told(source, await self._last_requests.status_of(source), settings)
 
-    async def _told(self, source: Source, settings: Settings) -> dict[str, Any]:
+    def _told(self, source: Source, status: Status, settings: Settings) -> dict[str, Any]:
         name = source.name
         upstream = settings.upstreams[name]
-        status = await status_of(source)
         url = self._urls(name)
         return {
-            **(self._last_failure(name) | status.members()),
+            **status.members(),
             "url": url,
             "base_url": self._masked(upstream.base_url),
             "provider": upstream.provider.type,
@@ -69,20 +68,3 @@ class Overview:
             "renewable": source.provider.buys,
             "curl": curl_line(name, url, upstream, settings.clients, self._variables()),
         }
-
-    def _last_failure(self, name: str) -> dict[str, Any]:
-        """Return what was wrong with the last request: a token may be good, and no use.
-
-        A local answer says nothing of that.
-        """
-        facts = (step.fact for step in self._trail.steps() if step.fact.upstream == name)
-        last = next((fact for fact in facts if not isinstance(fact, RequestAnswered)), None)
-        if isinstance(last, RequestForwarded) and last.rejected:
-            return {
-                "problem": CredentialExhausted.slug,
-                "error": "the upstream rejected the credential of the last request",
-                "fix": f"correct upstreams.{name}.provider",
-            }
-        if isinstance(last, RequestRefused) and last.slug in UNAVAILABLE:
-            return {"problem": last.slug, "error": self._masked(last.detail), "fix": last.fix}
-        return {}

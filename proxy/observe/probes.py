@@ -8,6 +8,7 @@ from aiohttp import web
 
 from proxy.credentials.source import Source
 from proxy.observe.answers import as_json
+from proxy.observe.last_requests import LastRequests
 from proxy.observe.pages import Route, Visit
 from proxy.observe.reloads import Reloads
 from proxy.observe.status import SERVING, Status, statuses_of
@@ -16,8 +17,11 @@ from proxy.observe.status import SERVING, Status, statuses_of
 class Probes:
     """The pages for health checks and for `sidekey status`; `sources` may change later."""
 
-    def __init__(self, sources: Mapping[str, Source], reloads: Reloads) -> None:
+    def __init__(
+        self, sources: Mapping[str, Source], last_requests: LastRequests, reloads: Reloads
+    ) -> None:
         self._sources = sources
+        self._last_requests = last_requests
         self._reloads = reloads
 
     def routes(self) -> list[Route]:
@@ -29,7 +33,7 @@ class Probes:
         ]
 
     async def statuses(self) -> list[Status]:
-        """Return the state of each upstream."""
+        """Return the state of each upstream's token."""
         return await statuses_of(self._sources)
 
     async def healthz(self, _visit: Visit) -> web.Response:
@@ -44,6 +48,10 @@ class Probes:
         return as_json({"ready": ready, **details}, 200 if ready else 503)
 
     async def status(self, _visit: Visit) -> web.Response:
-        """Say how each token is, and whether the configuration in use is that of the file."""
-        upstreams = [status.members() for status in await self.statuses()]
+        """Say how each token is, and whether the configuration in use is that of the file.
+
+        A token that is good may be no use: then, what was wrong with the last request.
+        """
+        said = await self._last_requests.statuses_of(tuple(self._sources.values()))
+        upstreams = [status.members() for status in said]
         return as_json({**self._reloads.members(), "upstreams": upstreams})

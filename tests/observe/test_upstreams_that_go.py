@@ -15,6 +15,7 @@ from token_server import token_server
 
 from proxy.config import load
 from proxy.credentials.source import Source
+from proxy.observe.last_requests import LastRequests
 from proxy.observe.overview import Overview
 from proxy.observe.trail import Trail
 
@@ -35,7 +36,7 @@ async def test_an_upstream_that_goes_while_somebody_looks_ends_no_look(tmp_path:
         sources: dict[str, Source] = dict(proxy.running.sources)
         settings = load(tmp_path / "sidekey.yaml", environ={}).settings
         looking = asyncio.ensure_future(
-            Overview(sources, lambda: settings, str, Trail(), str).upstreams()
+            Overview(sources, lambda: settings, str, LastRequests(Trail()), str).upstreams()
         )
         await asyncio.sleep(0)
         sources.clear()
