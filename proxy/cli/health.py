@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from proxy.cli.local import address, ask
+from proxy.cli.local import NoAnswer, ask, stranger
 from proxy.cli.options import ConfigOption, load_listen
 from proxy.cli.output import FAILED, say
 
@@ -20,7 +20,10 @@ def command(config: ConfigOption = None) -> None:
       sidekey health --config /etc/sidekey/config.yaml
     """
     listen = load_listen(config)
-    if ask(listen, "/_sidekey/healthz", "status") != "ok":
-        say(f"sidekey: no proxy answers at {address(listen)}")
-        raise typer.Exit(FAILED)
+    try:
+        if ask(listen, "/_sidekey/healthz", "status") != "ok":
+            raise NoAnswer(stranger(listen))
+    except NoAnswer as why:
+        say(f"sidekey: {why}")
+        raise typer.Exit(FAILED) from None
     print("ok")

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from proxy.cli.credentials import sources_of
-from proxy.cli.local import address, ask
+from proxy.cli.local import NoAnswer, address, ask
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import FAILED, LOGIN_NEEDED, say
 from proxy.cli.table import NOTHING, table
 from proxy.config import Loaded
+from proxy.config.models import Settings
 from proxy.credentials.attempts import LIMIT
 from proxy.observe.status import status_of
 
@@ -49,20 +50,20 @@ def command(
 
 def _told(loaded: Loaded) -> list[dict[str, Any]] | None:
     """Return what the running proxy tells; say why, if that is nothing."""
-    settings = loaded.settings
-    found: list[dict[str, Any]] | None = ask(
-        settings.listen, "/_sidekey/status", "upstreams", clients=settings.clients
-    )
-    if found is None:
-        say(f"no proxy answers at {address(settings.listen)}; this is what the store tells")
-    elif not _are_ours(found, loaded):
-        say(f"the proxy at {address(settings.listen)} serves another configuration")
+    try:
+        return _asked(loaded.settings)
+    except NoAnswer as why:
+        say(f"{why}; this is what the store tells")
         return None
-    return found
 
 
-def _are_ours(upstreams: list[dict[str, Any]], loaded: Loaded) -> bool:
-    return {upstream["upstream"] for upstream in upstreams} == set(loaded.settings.upstreams)
+def _asked(settings: Settings) -> list[dict[str, Any]]:
+    """Ask the running proxy. Raises `NoAnswer`."""
+    listen = settings.listen
+    upstreams = ask(listen, "/_sidekey/status", "upstreams", clients=settings.clients)
+    if {upstream["upstream"] for upstream in upstreams} != set(settings.upstreams):
+        raise NoAnswer(f"the proxy at {address(listen)} serves another configuration")
+    return list(upstreams)
 
 
 async def _stored(loaded: Loaded) -> list[dict[str, Any]]:
