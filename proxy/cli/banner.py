@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from proxy import __version__
 from proxy.app import Running
 from proxy.cli.colour import painted
+from proxy.cli.moments import from_now
 from proxy.cli.table import columns_of
 from proxy.clock import utc_now
 from proxy.config import Loaded
@@ -17,7 +18,6 @@ from proxy.credentials.source import Source
 from proxy.observe.curl import curl_line
 from proxy.observe.status import SERVING, Status, status_of
 
-_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _WORDS = {
     "renewing": "being renewed",
     "expired": "renewed at the first request",
@@ -72,15 +72,8 @@ def _state(source: Source, status: Status, now: datetime) -> str:
     if status.state in _WORDS:
         return _WORDS[status.state]
     user = f" as {status.user}" if status.user else ""
-    end = f", expires in {_length(status.expires_at - now)}" if status.expires_at else ""
+    end = f", expires {from_now(status.expires_at, now)}" if status.expires_at else ""
     return f"ready{user}{end}"
-
-
-def _length(time: timedelta) -> str:
-    """Return a length of time in its largest unit, such as `52m`."""
-    seconds = max(int(time.total_seconds()), 0)
-    name, size = next((unit for unit in _UNITS if seconds >= unit[1]), _UNITS[-1])
-    return f"{seconds // size}{name}"
 
 
 def _rendered(rows: Sequence[_Row], columns: int) -> Iterator[str]:

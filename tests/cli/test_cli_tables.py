@@ -13,12 +13,14 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
 import pexpect
 import pytest
 from command_line import PATIENCE, Home, free_port
 
+from proxy.cli.moments import from_now
 from proxy.cli.table import columns_of, table
 from proxy.sandbox.portal import Portal
 from proxy.sandbox.serving import serve
@@ -50,6 +52,16 @@ upstreams:
     provider: {{client_id: demo-client, client_secret: "${{CLIENT_SECRET}}"}}
   misskey: {{preset: misskey, base_url: "{origin}"}}
 """
+TWO = """\
+listen: {{port: {port}}}
+upstreams:
+  orders: &portal
+    preset: fujitsu-portal-oauth2
+    base_url: {origin}
+    provider: {{client_id: demo-client, client_secret: "${{CLIENT_SECRET}}"}}
+  billing: *portal
+"""
+TIMES = re.compile(r"\d+m\b")
 
 
 @contextmanager
@@ -106,32 +118,62 @@ def test_without_a_terminal_a_table_is_as_wide_as_it_needs() -> None:
     assert table(ROWS, None, HEADS) == ALIGNED
 
 
-async def test_status_at_a_narrow_terminal_tells_all_that_is_known_in_lines_that_fit(
-    home: Home,
-) -> None:
+async def test_status_at_a_terminal_is_short_and_in_a_pipe_complete(home: Home) -> None:
     home.environ["CLIENT_SECRET"] = "demo-client-secret"
     async with serve(Portal().application()) as origin:
         home.configure(CONFIG.format(port=free_port(), origin=origin))
         assert (await home.run("token", "portal")).code == 0
-        narrow = await shown(home, "status", columns=80)
-        wide = await shown(home, "status", columns=200)
+        usual = await shown(home, "status", columns=80)
+        narrow = await shown(home, "status", columns=40)
         piped, told = await home.run_all(("status",), ("status", "--json"))
-    portal = json.loads(told.out)["upstreams"][0]
-    drawn = re.compile(r"(?<=next renewal  )\S+")  # each process draws its own
-    expected = [
+    assert TIMES.sub("TIME", usual).splitlines()[1:] == [
+        "upstream  state           generation  expires at  next renewal",
+        "portal    ready           1           in TIME      in TIME",
+        "misskey   login-required  -           -           -",
+        "misskey: nobody has signed in yet (sidekey login misskey)",
+    ]
+    assert TIMES.sub("TIME", narrow).splitlines()[1:] == [
         "portal",
         "    state         ready",
         "    generation    1",
-        f"    expires at    {portal['expires_at']}",
-        "    next renewal  TIME",
+        "    expires at    in TIME",
+        "    next renewal  in TIME",
         "misskey",
         "    state         login-required",
         "misskey: nobody has signed in yet (sidekey login misskey)",
     ]
-    assert drawn.sub("TIME", narrow).splitlines()[-len(expected) :] == expected
-    for full in (wide, piped.out):
-        assert f"ready           1           {portal['expires_at']}  20" in full
-        assert "misskey   login-required  -           -  " in full
+    portal = json.loads(told.out)["upstreams"][0]
+    assert f"ready           1           {portal['expires_at']}  20" in piped.out
+    assert "misskey   login-required  -           -  " in piped.out
+    assert piped.out.splitlines()[0].split() == [*usual.splitlines()[1].split(), "user"]
+
+
+async def test_the_status_of_two_oauth_upstreams_fits_into_80_columns(home: Home) -> None:
+    home.environ["CLIENT_SECRET"] = "demo-client-secret"
+    async with serve(Portal().application()) as origin:
+        home.configure(TWO.format(port=free_port(), origin=origin))
+        assert (await home.run("check", "--online")).code == 0
+        lines = (await shown(home, "status", columns=80)).splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == ["upstream", "orders", "billing"]
+    assert max(map(len, lines[-3:])) <= 80
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (3599.5, "in 59m"),
+        (3600, "in 1h"),
+        (90_000, "in 1d"),
+        (59, "in 59s"),
+        (0.2, "in 0s"),
+        (-0.2, "in 0s"),
+        (-1, "1s ago"),
+        (-7300, "2h ago"),
+    ],
+)
+def test_a_moment_is_told_by_how_far_away_it_is(seconds: float, said: str) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert from_now(now + timedelta(seconds=seconds), now) == said
 
 
 async def test_presets_at_a_narrow_terminal_are_folded_and_complete(home: Home) -> None:

@@ -101,9 +101,9 @@ SECOND = """\
 ❯ curl -s -H 'Content-Type: application/json' -d '{}' http://127.0.0.1:8080/misskey/api/i | grep -o '"fix":[^,]*'
 "fix": "sidekey login misskey"
 ❯ sidekey status
-upstream  state           generation  expires at  next renewal  user
-misskey   login-required  -           -           -             -
-market    ready           -           -           -             -
+upstream  state
+misskey   login-required
+market    ready
 misskey: nobody has signed in yet (sidekey login misskey)
 ❯ echo $?
 4
@@ -115,9 +115,9 @@ Open this page and approve the request:
 waiting 5:00
 misskey: signed in as @bob; a running proxy uses the token from now on
 ❯ sidekey status
-upstream  state  generation  expires at  next renewal  user
-misskey   ready  1           -           -             @bob
-market    ready  -           -           -             -
+upstream  state  generation  user
+misskey   ready  1           @bob
+market    ready  -           -
 ❯ cat bot.py
 import json, os, sys, urllib.request
 request = urllib.request.Request(os.environ["MISSKEY_BASE_URL"] + "/api/i", b"{}")
