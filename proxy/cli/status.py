@@ -5,26 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from proxy.cli.credentials import sources_of
 from proxy.cli.local import NoAnswer, address, ask
-from proxy.cli.moments import from_now
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import FAILED, LOGIN_NEEDED, say
-from proxy.cli.table import NOTHING, columns_of, table
-from proxy.clock import utc_now
+from proxy.cli.status_text import status_text
 from proxy.config import Loaded
 from proxy.config.models import Settings
-from proxy.credentials.attempts import LIMIT
 from proxy.observe.status import status_of
-
-COLUMNS = ("upstream", "state", "generation", "expires_at", "next_renewal", "user")
-TIMES = {"expires_at", "next_renewal"}
 
 
 def command(
@@ -44,7 +36,7 @@ def command(
     upstreams = _told(loaded)
     if upstreams is None:
         upstreams = asyncio.run(_stored(loaded))
-    print(_as_json(upstreams) if as_json else _rendered(upstreams))
+    print(_as_json(upstreams) if as_json else status_text(upstreams, sys.stdout))
     states = {upstream["state"] for upstream in upstreams}
     if "login-required" in states:
         raise typer.Exit(LOGIN_NEEDED)
@@ -79,34 +71,3 @@ async def _stored(loaded: Loaded) -> list[dict[str, Any]]:
 
 def _as_json(upstreams: list[dict[str, Any]]) -> str:
     return json.dumps({"upstreams": upstreams}, ensure_ascii=False, indent=2)
-
-
-def _rendered(upstreams: list[dict[str, Any]]) -> str:
-    columns: Sequence[str] = COLUMNS
-    if columns_of(sys.stdout) is not None:
-        upstreams = [_with_short_times(upstream) for upstream in upstreams]
-        columns = [column for column in COLUMNS if any(column in one for one in upstreams)]
-    heads = tuple(column.replace("_", " ") for column in columns)
-    rows = [
-        tuple(str(upstream.get(column, NOTHING)) for column in columns) for upstream in upstreams
-    ]
-    notes = (line for upstream in upstreams for line in _notes(upstream))
-    return "\n".join([table(rows, sys.stdout, heads), *notes])
-
-
-def _with_short_times(upstream: dict[str, Any]) -> dict[str, Any]:
-    now = utc_now()
-    times = {name: datetime.fromisoformat(upstream[name]) for name in TIMES & upstream.keys()}
-    return upstream | {name: from_now(time, now) for name, time in times.items()}
-
-
-def _notes(upstream: dict[str, Any]) -> Iterator[str]:
-    """Yield what does not fit into the table."""
-    name = upstream["upstream"]
-    if "error" in upstream:
-        fix = f" ({upstream['fix']})" if "fix" in upstream else ""
-        yield f"{name}: {upstream['error']}{fix}"
-    if upstream.get("attempts_left", LIMIT) < LIMIT:
-        yield f"{name}: attempts left this hour: {upstream['attempts_left']}"
-    if upstream.get("stored") is False:
-        yield f"{name}: the token lives in memory only, since the store failed"

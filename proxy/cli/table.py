@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TextIO
@@ -27,18 +28,43 @@ def columns_of(stream: TextIO | None) -> int | None:
 def table(rows: Sequence[Row], stream: TextIO | None, heads: Row = ()) -> str:
     """Return `rows` as aligned columns, below their `heads`; no cell is empty.
 
-    Where `stream` leads to a terminal that is narrower, nothing is cut: the last column is folded
-    between words, or, if it has no room for its longest word, each row becomes a block of lines.
+    Where `stream` leads to a terminal that is narrower, nothing is cut: what does not fit becomes
+    blocks.
+    """
+    columns = columns_of(stream) or sys.maxsize
+    return fitted(rows, heads, columns) or blocks(rows, heads, columns)
+
+
+def fitted(rows: Sequence[Row], heads: Row, columns: int) -> str | None:
+    """Return aligned columns, the last one folded between words where a line would be too long.
+
+    `None` if it has no room for its longest word.
     """
     lines = [heads, *rows] if heads else rows
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     before = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
-    columns = columns_of(stream)
-    if columns is None or before + widths[-1] <= columns:
+    if before + widths[-1] <= columns:
         return "\n".join(_beginning(row, widths) + row[-1] for row in lines)
     if before + max(len(word) for row in lines for word in row[-1].split()) <= columns:
-        return "\n".join(_folded(row[-1], _beginning(row, widths), columns) for row in lines)
+        return "\n".join(folded(row[-1], _beginning(row, widths), columns) for row in lines)
+    return None
+
+
+def blocks(rows: Sequence[Row], heads: Row, columns: int) -> str:
+    """Return each row as a block of lines, one for each cell that has something to tell."""
     return "\n".join(line for row in rows for line in _block(row, heads, columns))
+
+
+def folded(cell: str, beginning: str, columns: int) -> str:
+    """Return a cell that begins behind `beginning` in each of its lines; no word is broken."""
+    return textwrap.fill(
+        cell,
+        columns,
+        initial_indent=beginning,
+        subsequent_indent=" " * len(beginning),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _beginning(row: Row, widths: Sequence[int]) -> str:
@@ -54,16 +80,4 @@ def _block(row: Row, heads: Row, columns: int) -> Iterator[str]:
     for number, cell in enumerate(row[1:], 1):
         head = heads[number].ljust(width) + _GAP if heads else ""
         if cell != NOTHING:
-            yield _folded(cell, _INDENT + head, columns)
-
-
-def _folded(cell: str, beginning: str, columns: int) -> str:
-    """Return a cell that begins behind `beginning` in each of its lines; no word is broken."""
-    return textwrap.fill(
-        cell,
-        columns,
-        initial_indent=beginning,
-        subsequent_indent=" " * len(beginning),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+            yield folded(cell, _INDENT + head, columns)

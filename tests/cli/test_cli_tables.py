@@ -21,6 +21,7 @@ import pytest
 from command_line import PATIENCE, Home, free_port
 
 from proxy.cli.moments import from_now
+from proxy.cli.status_text import status_text
 from proxy.cli.table import columns_of, table
 from proxy.sandbox.portal import Portal
 from proxy.sandbox.serving import serve
@@ -61,6 +62,20 @@ upstreams:
     provider: {{client_id: demo-client, client_secret: "${{CLIENT_SECRET}}"}}
   billing: *portal
 """
+BLOCKED = {
+    "upstream": "billing",
+    "state": "blocked",
+    "attempts_left": 2,
+    "error": "the token endpoint said no: invalid_client",
+    "fix": "correct upstreams.billing.provider",
+}
+UNSAVED = {
+    "upstream": "mem",
+    "state": "ready",
+    "generation": 1,
+    "stored": False,
+    "attempts_left": 3,
+}
 TIMES = re.compile(r"\d+m\b")
 
 
@@ -130,6 +145,7 @@ async def test_status_at_a_terminal_is_short_and_in_a_pipe_complete(home: Home) 
         "upstream  state           generation  expires at  next renewal",
         "portal    ready           1           in TIME      in TIME",
         "misskey   login-required  -           -           -",
+        "",
         "misskey: nobody has signed in yet (sidekey login misskey)",
     ]
     assert TIMES.sub("TIME", narrow).splitlines()[1:] == [
@@ -140,7 +156,9 @@ async def test_status_at_a_terminal_is_short_and_in_a_pipe_complete(home: Home) 
         "    next renewal  in TIME",
         "misskey",
         "    state         login-required",
-        "misskey: nobody has signed in yet (sidekey login misskey)",
+        "    error         nobody has signed in",
+        "                  yet",
+        "    fix           sidekey login misskey",
     ]
     portal = json.loads(told.out)["upstreams"][0]
     assert f"ready           1           {portal['expires_at']}  20" in piped.out
@@ -156,6 +174,46 @@ async def test_the_status_of_two_oauth_upstreams_fits_into_80_columns(home: Home
         lines = (await shown(home, "status", columns=80)).splitlines()
     assert [line.split()[0] for line in lines[-3:]] == ["upstream", "orders", "billing"]
     assert max(map(len, lines[-3:])) <= 80
+
+
+@pytest.mark.parametrize("columns", [60, 50, 40])
+def test_what_a_table_of_upstreams_has_no_room_for_is_folded_and_complete(columns: int) -> None:
+    with terminal(columns) as stream:
+        lines = status_text([BLOCKED, UNSAVED], stream).splitlines()
+    assert max(map(len, lines)) <= columns
+    said = " ".join(" ".join(lines).split())
+    for fact in (BLOCKED["error"], BLOCKED["fix"], "in memory only, since the store failed"):
+        assert fact in said
+
+
+def test_notes_stand_below_a_table_and_within_the_blocks() -> None:
+    with terminal(60) as wide, terminal(22) as narrow:
+        table_and_notes = status_text([BLOCKED, UNSAVED], wide).splitlines()
+        in_blocks = status_text([BLOCKED, UNSAVED], narrow).splitlines()
+    assert table_and_notes == [
+        "upstream  state    generation",
+        "billing   blocked  -",
+        "mem       ready    1",
+        "",
+        "billing: the token endpoint said no: invalid_client (correct",
+        "         upstreams.billing.provider)",
+        "billing: attempts left this hour: 2",
+        "mem: the token lives in memory only, since the store failed",
+    ]
+    beginnings = [line for line in in_blocks if not line.startswith(" " * 5)]
+    assert [line.split()[0] for line in beginnings] == [
+        *("billing", "state", "error", "fix", "attempts"),
+        *("mem", "state", "generation", "stored"),
+    ]
+
+
+def test_in_a_pipe_notes_are_whole_lines() -> None:
+    lines = status_text([BLOCKED, UNSAVED], None).splitlines()
+    assert lines[3:] == [
+        f"billing: {BLOCKED['error']} ({BLOCKED['fix']})",
+        "billing: attempts left this hour: 2",
+        "mem: the token lives in memory only, since the store failed",
+    ]
 
 
 @pytest.mark.parametrize(

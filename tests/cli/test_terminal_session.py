@@ -104,6 +104,7 @@ SECOND = """\
 upstream  state
 misskey   login-required
 market    ready
+
 misskey: nobody has signed in yet (sidekey login misskey)
 ❯ echo $?
 4
