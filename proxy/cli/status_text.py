@@ -10,9 +10,10 @@ from proxy.cli.moments import from_now
 from proxy.cli.table import NOTHING, Row, blocks, columns_of, fitted, folded, table
 from proxy.clock import utc_now
 from proxy.credentials.attempts import LIMIT
+from proxy.observe.status import SERVING
 
 COLUMNS = ("upstream", "state", "generation", "expires_at", "next_renewal", "user")
-NOTES = ("error", "fix", "attempts_left", "stored")  # have no column
+NOTES = ("error", "fix", "attempts_left", "next_attempt", "stored")  # have no column
 TIMES = ("expires_at", "next_renewal")
 Facts = dict[str, str]
 
@@ -42,6 +43,8 @@ def _facts(upstream: dict[str, Any], written: Callable[[str], str]) -> Facts:
     facts = {
         name: written(value) if name in TIMES else str(value) for name, value in upstream.items()
     }
+    if upstream["state"] not in SERVING and "next_renewal" in facts:
+        facts["next_attempt"] = facts.pop("next_renewal")  # there is nothing to renew
     if upstream.get("attempts_left") == LIMIT:
         del facts["attempts_left"]
     if upstream.get("stored") is False:
@@ -74,5 +77,7 @@ def _notes(facts: Sequence[Facts]) -> Iterator[tuple[str, str]]:
             yield name, one["error"] + (f" ({one['fix']})" if "fix" in one else "")
         if "attempts_left" in one:
             yield name, f"attempts left this hour: {one['attempts_left']}"
+        if "next_attempt" in one:
+            yield name, f"next attempt: {one['next_attempt']}"
         if "stored" in one:
             yield name, f"the token lives {one['stored']}"

@@ -65,6 +65,7 @@ upstreams:
 BLOCKED = {
     "upstream": "billing",
     "state": "blocked",
+    "next_renewal": "2999-01-01T00:00:00+00:00",
     "attempts_left": 2,
     "error": "the token endpoint said no: invalid_client",
     "fix": "correct upstreams.billing.provider",
@@ -190,7 +191,7 @@ def test_notes_stand_below_a_table_and_within_the_blocks() -> None:
     with terminal(60) as wide, terminal(22) as narrow:
         table_and_notes = status_text([BLOCKED, UNSAVED], wide).splitlines()
         in_blocks = status_text([BLOCKED, UNSAVED], narrow).splitlines()
-    assert table_and_notes == [
+    assert [re.sub(r"\d+(?=d$)", "DAYS", line) for line in table_and_notes] == [
         "upstream  state    generation",
         "billing   blocked  -",
         "mem       ready    1",
@@ -198,20 +199,23 @@ def test_notes_stand_below_a_table_and_within_the_blocks() -> None:
         "billing: the token endpoint said no: invalid_client (correct",
         "         upstreams.billing.provider)",
         "billing: attempts left this hour: 2",
+        "billing: next attempt: in DAYSd",
         "mem: the token lives in memory only, since the store failed",
     ]
     beginnings = [line for line in in_blocks if not line.startswith(" " * 5)]
     assert [line.split()[0] for line in beginnings] == [
-        *("billing", "state", "error", "fix", "attempts"),
+        *("billing", "state", "error", "fix", "attempts", "next"),
         *("mem", "state", "generation", "stored"),
     ]
 
 
 def test_in_a_pipe_notes_are_whole_lines() -> None:
     lines = status_text([BLOCKED, UNSAVED], None).splitlines()
+    assert lines[1].split() == ["billing", "blocked", "-", "-", "-", "-"]
     assert lines[3:] == [
         f"billing: {BLOCKED['error']} ({BLOCKED['fix']})",
         "billing: attempts left this hour: 2",
+        f"billing: next attempt: {BLOCKED['next_renewal']}",
         "mem: the token lives in memory only, since the store failed",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from command_line import Home, Started, free_port
+from issuing import REJECTION
+from raw_upstream import answering
 from token_server import token_server
 
 from proxy.sandbox.misskey import MisskeySandbox
@@ -175,6 +178,30 @@ async def test_a_key_is_ready_with_and_without_a_proxy_before_any_request(home: 
     assert running.err == "", "it was no proxy that answered"
     assert json.loads(alone.out) == json.loads(running.out)
     assert json.loads(alone.out)["upstreams"] == [{"upstream": "a", "state": "ready"}]
+
+
+async def test_status_tells_of_a_rejected_key_and_of_the_next_attempt_after_a_refusal(
+    home: Home,
+) -> None:
+    home.environ["KEY"] = "canary-key-of-status"
+    async with answering(REJECTION) as api, token_server() as server:
+        refused = server.upstreams("refused", password="canary-wrong-password")
+        key = f"key: {{base_url: '{api.origin}', provider: {{type: api_key, keys: '${{KEY}}'}}}}"
+        home.configure(f"listen: {{port: 0}}\nupstreams:\n  {key}\n  {refused}\n")
+        async with home.serving() as proxy:
+            port = (await proxy.address()).rpartition(":")[2]
+            await asyncio.gather(curl(home, proxy, "/key/a"), curl(home, proxy, "/refused/a"))
+            table, told = await home.run_all(("status",), ("status", "--json"), SIDEKEY_PORT=port)
+    rejected, blocked = json.loads(told.out)["upstreams"]
+    assert (rejected["state"], rejected["problem"]) == ("ready", "credential-rejected")
+    assert table.out.splitlines()[1:3] == [
+        "key       ready    -           -           -             -",
+        "refused   blocked  -           -           -             -",
+    ]
+    assert f"\nkey: {rejected['error']} (correct upstreams.key.provider)\n" in table.out
+    assert re.search(r"^refused: next attempt: \d{4}-\d\d-\d\dT", table.out, re.MULTILINE)
+    assert blocked["next_renewal"]
+    assert table.code == told.code == 1, "the refused one cannot be used"
 
 
 async def test_commands_say_that_the_store_cannot_be_used(home: Home) -> None:
