@@ -6,15 +6,17 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from proxy.cli.credentials import sources_of
+from proxy.cli.local import NoAnswer
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import FAILED, LOGIN_NEEDED
+from proxy.cli.status import asked
 from proxy.config import Loaded
+from proxy.config.models import Settings
 from proxy.credentials.redaction import Redaction
 from proxy.errors import LoginRequired
 from proxy.gateway.explained import Explanation, Injection, Verdict
@@ -85,6 +87,16 @@ def _field(text: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
+def _resting(settings: Settings) -> set[str]:
+    """Return the upstreams whose token endpoint the running proxy leaves alone, if one runs."""
+    try:
+        told = asked(settings)
+    except NoAnswer:
+        return set()
+    resting = (one for one in told if one["state"] == "blocked" and "next_renewal" in one)
+    return {one["upstream"] for one in resting}
+
+
 async def _explained(
     loaded: Loaded, method: str, url: str, fields: list[tuple[str, str]], *, known: bool
 ) -> Explanation:
@@ -92,8 +104,10 @@ async def _explained(
     know_all(redaction, loaded.settings)
     know_hidden(redaction, loaded)
     async with sources_of(loaded) as (sources, _):
-        ask = partial(status_of, outside=True)
-        statuses = await asyncio.gather(*map(ask, sources.values()))
+        resting = await asyncio.to_thread(_resting, loaded.settings)
+        statuses = [
+            await status_of(source, rests=name in resting) for name, source in sources.items()
+        ]
     states = {status.upstream: status for status in statuses}
     return explain(
         loaded.settings, method, url, fields, states=states, redaction=redaction, known=known

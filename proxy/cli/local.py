@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +39,15 @@ def ask(listen: Listen, path: str, member: str, *, clients: Clients | None = Non
 
     Another program may listen there, and answer 200 to everything.
     """
-    connection = _connection(listen)
     try:
-        connection.request("GET", path, headers=_credential(clients))
-        response = connection.getresponse()
-        members = _members(response)
-    except OSError:
+        with closing(_connection(listen)) as connection:
+            connection.request("GET", path, headers=_credential(clients))
+            response = connection.getresponse()
+            members = _members(response)
+    except (OSError, UnicodeError, http.client.InvalidURL):  # or a host that is no host name
         raise NoAnswer(f"no proxy answers at {address(listen)}") from None
     except http.client.HTTPException:
         raise NoAnswer(stranger(listen)) from None
-    finally:
-        connection.close()
     if ERROR_FIELD in response.headers:
         raise NoAnswer(_refusal(listen, clients, response.status))
     if response.status != 200 or member not in members:

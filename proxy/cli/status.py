@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from proxy.cli.credentials import sources_of
-from proxy.cli.local import NoAnswer, address, ask
+from proxy.cli.local import NoAnswer, address, ask, stranger
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import FAILED, LOGIN_NEEDED, say
 from proxy.cli.status_text import status_text
@@ -47,19 +47,25 @@ def command(
 def _told(loaded: Loaded) -> list[dict[str, Any]] | None:
     """Return what the running proxy tells; say why, if that is nothing."""
     try:
-        return _asked(loaded.settings)
+        return asked(loaded.settings)
     except NoAnswer as why:
         say(f"{why}; this is what the store tells")
         return None
 
 
-def _asked(settings: Settings) -> list[dict[str, Any]]:
-    """Ask the running proxy. Raises `NoAnswer`."""
+def asked(settings: Settings) -> list[dict[str, Any]]:
+    """Return what the proxy that runs with these settings tells. Raises `NoAnswer`."""
     listen = settings.listen
     upstreams = ask(listen, "/_sidekey/status", "upstreams", clients=settings.clients)
+    if not isinstance(upstreams, list) or not all(map(_is_told, upstreams)):
+        raise NoAnswer(stranger(listen))
     if {upstream["upstream"] for upstream in upstreams} != set(settings.upstreams):
         raise NoAnswer(f"the proxy at {address(listen)} serves another configuration")
     return list(upstreams)
+
+
+def _is_told(upstream: object) -> bool:
+    return isinstance(upstream, dict) and {"upstream", "state"} <= upstream.keys()
 
 
 async def _stored(loaded: Loaded) -> list[dict[str, Any]]:

@@ -41,7 +41,9 @@ def status_text(upstreams: Sequence[dict[str, Any]], stream: TextIO | None) -> s
 def _facts(upstream: dict[str, Any], written: Callable[[str], str]) -> Facts:
     """Return the members that have something to tell, their times as `written`."""
     facts = {
-        name: written(value) if name in TIMES else str(value) for name, value in upstream.items()
+        name: written(value) if name in TIMES else str(value)
+        for name, value in upstream.items()
+        if value != ""
     }
     if upstream["state"] not in SERVING and "next_renewal" in facts:
         facts["next_attempt"] = facts.pop("next_renewal")  # there is nothing to renew

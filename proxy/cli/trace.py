@@ -49,7 +49,8 @@ def command(
         if as_json:
             _print_json({"upstream": name, "steps": []})
         return
-    trace = Trace(veil_of(loaded.settings, provider), _nowhere if as_json else _print)
+    veil = veil_of(loaded.settings, provider, loaded.hidden)
+    trace = Trace(veil, _nowhere if as_json else _print)
     try:
         if isinstance(provider, InteractiveProvider):
             token = signed_in(loaded, name, open_browser=not no_browser, wait=TIMEOUT, watch=trace)

@@ -21,7 +21,7 @@ def unknown_key(path: KeyPath, value: object, models: Models) -> Issue:
     `models` are those of `value`, by place. A preset may know more keys of a provider.
     """
     place, key = path[:-1], str(path[-1])
-    meant = _below(key, place, value, models) or _above(key, place, models)
+    meant = _below(key, place, value, models) or _above(key, place, value, models)
     meant = meant or _near(key, place, value, models)
     if not meant:
         return Issue(path, "unknown key", tentative=_is_of_provider(place))
@@ -33,7 +33,7 @@ def misplaced(place: KeyPath, value: object, models: Models) -> Iterator[Issue]:
     known = [keys for where, keys in _sections(place[:-1], value, models) if where == place]
     beside = value_at(value, place)
     for key in beside if isinstance(beside, dict) else ():
-        meant = _above(key, place, models)
+        meant = _above(key, place, value, models)
         if meant and not any(key in keys for keys in known):
             yield slip((*place, key), meant)
 
@@ -44,9 +44,14 @@ def nameless(value: object, models: Models) -> Iterator[Issue]:
         entries = value_at(value, names[:-1])
         if names[-1] != ANY_NAME or not isinstance(entries, dict):
             continue
-        keys = [key for key in entries if key in _keys_of(kind)]
+        keys = [key for key in entries if key in _keys_of(kind) and not _is_whole(entries[key])]
         if not all(isinstance(entries[key], dict) for key in keys):
             yield from (slip((*names[:-1], key), [(*names, key)]) for key in keys)
+
+
+def _is_whole(entry: object) -> bool:
+    """Return whether an entry is an upstream, whatever it is called."""
+    return isinstance(entry, dict) and not entry.keys().isdisjoint(("base_url", "preset"))
 
 
 def slip(path: KeyPath, meant: list[KeyPath]) -> Issue:
@@ -80,12 +85,13 @@ def _below(key: str, place: KeyPath, value: object, models: Models) -> list[KeyP
     return [(*where, key) for where in dict.fromkeys(found)]
 
 
-def _above(key: str, place: KeyPath, models: Models) -> list[KeyPath]:
-    """Return where the nearest model around the one at `place` knows the key."""
+def _above(key: str, place: KeyPath, value: object, models: Models) -> list[KeyPath]:
+    """Return where the nearest model around the one at `place` knows the key, and lacks it."""
     for end in reversed(range(len(place))):
-        model = models.get(place[:end])
-        if model is not None and key in _keys_of(model) and place[end] != key:
-            return [(*place[:end], key)]
+        model, beside = models.get(place[:end]), value_at(value, place[:end])
+        if model is not None and key in _keys_of(model):
+            is_there = isinstance(beside, dict) and key in beside
+            return [] if is_there else [(*place[:end], key)]
     return []
 
 

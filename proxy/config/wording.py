@@ -102,7 +102,7 @@ def _written_path(entry: ErrorDetails, value: object) -> KeyPath:
             untagged = True
     if entry["type"].startswith("union_tag"):
         path.append(entry["ctx"]["discriminator"].split("'")[-2])  # "'place' | 'in'": name, alias
-    if path and path[-1] == "[key]":
+    if path and path[-1] == "[key]" and entry["type"] != "extra_forbidden":
         path.pop()
     return tuple(path)
 

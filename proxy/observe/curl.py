@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -63,8 +64,15 @@ def _shown(clients: Clients | None, variables: Mapping[KeyPath, str]) -> str:
         field, places = "Authorization: Bearer", [_KEYS, (*_KEYS, 0)]
     for place in places:
         if place in variables:
-            return f'-H "{field} ${variables[place]}"'
-    return f"-H '{field} <{written(places[0])}>'"
+            return f'-H {_beginning(field)}${variables[place]}"'
+    return "-H " + shlex.quote(f"{field} <{written(places[0])}>")
+
+
+def _beginning(field: str) -> str:
+    """Return a text in double quotes up to a variable; legal names of fields may mean something."""
+    if re.fullmatch(r"[\w: -]*", field):
+        return f'"{field} '
+    return shlex.quote(f"{field} ") + '"'
 
 
 def _content(example: Example) -> str:

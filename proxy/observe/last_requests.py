@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from proxy.credentials.source import Source
 from proxy.errors import CredentialExhausted, UpstreamTimeout, UpstreamUnreachable
-from proxy.events import ConfigReloaded, Event, RequestAnswered, RequestForwarded, RequestRefused
+from proxy.events import ConfigReloaded, Event, RequestForwarded, RequestRefused
 from proxy.observe.status import Status, status_of
 from proxy.observe.trail import Step, Trail
 
@@ -49,10 +49,10 @@ class LastRequests:
     def _completed(self, status: Status, source: Source, steps: Sequence[Step]) -> Status:
         """Return `status` with the failure of the last request, if there is one.
 
-        A local answer says nothing of that.
+        What the upstream has not answered, for a reason of ours or the client's, tells nothing.
         """
         own = (step for step in steps if step.fact.upstream == source.name)
-        last = next((step for step in own if not isinstance(step.fact, RequestAnswered)), None)
+        last = next(filter(_is_telling, own), None)
         if last is None or last.time - last.fact.seconds < self._changed.get(source.name, 0.0):
             return status
         fact = last.fact
@@ -63,10 +63,17 @@ class LastRequests:
                 error="the upstream rejected the credential of the last request",
                 fix=f"correct upstreams.{source.name}.provider",
             )
-        if isinstance(fact, RequestRefused) and fact.slug in UNAVAILABLE:
+        if isinstance(fact, RequestRefused):
             detail = source.redaction.masked(fact.detail)
             return replace(status, problem=fact.slug, error=detail, fix=fact.fix)
         return status
+
+
+def _is_telling(step: Step) -> bool:
+    fact = step.fact
+    if isinstance(fact, RequestRefused):
+        return fact.slug in UNAVAILABLE
+    return isinstance(fact, RequestForwarded)
 
 
 def _has_newer(source: Source, last: Step) -> bool:

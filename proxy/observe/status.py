@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from proxy.clock import utc_now
 from proxy.credentials.attempts import Attempts
 from proxy.credentials.entry import Entry
-from proxy.credentials.source import REFUSED, Source
+from proxy.credentials.source import Source
 from proxy.errors import (
     AttemptsUsedUp,
     CredentialError,
@@ -68,10 +68,10 @@ async def statuses_of(sources: Mapping[str, Source]) -> list[Status]:
     return await asyncio.gather(*map(status_of, tuple(sources.values())))
 
 
-async def status_of(source: Source, *, outside: bool = False) -> Status:
+async def status_of(source: Source, *, rests: bool = False) -> Status:
     """Return the state of `source`, looking into the store if it has no token in memory.
 
-    `outside` the process that serves, a refusal that the store tells of is one that it rests after.
+    `rests` tells of another process, the one that serves: it asks nobody for now.
     """
     failure = source.failure
     try:
@@ -88,7 +88,7 @@ async def status_of(source: Source, *, outside: bool = False) -> Status:
         failure.upstream = source.name
     said = source.redaction.masked
     next_renewal = source.next_renewal(entry)
-    rests = next_renewal is not None or (outside and _was_just_refused(attempts))
+    rests = rests or next_renewal is not None
     return Status(
         source.name,
         _state(source, entry, failure),
@@ -138,8 +138,3 @@ def _refusal(
     except AttemptsUsedUp as error:
         return error
     return None
-
-
-def _was_just_refused(attempts: Attempts) -> bool:
-    since = utc_now() - timedelta(seconds=REFUSED)
-    return any(attempt.end == "refused" and attempt.at > since for attempt in attempts.made)

@@ -127,10 +127,13 @@ def _is_told(name: str, value: str) -> bool:
     return is_code or _TIME.fullmatch(value) is not None or value.startswith(_OAUTH)
 
 
-def veil_of(settings: BaseModel, provider: Provider) -> Veil:
-    """Return what hides all secrets of `settings`, and what may be one in answers to `provider`."""
+def veil_of(settings: BaseModel, provider: Provider, hidden: Collection[Secret]) -> Veil:
+    """Return what hides all secrets of `settings`, and what may be one in answers to `provider`.
+
+    `hidden` is what else the configuration refers to that nobody may read.
+    """
     secrets, texts = Redaction(shortest=SHORTEST_SECRET), Redaction()
-    for secret in secrets_of(settings):
+    for secret in {*secrets_of(settings), *hidden}:
         secrets.know(secret)
     for text in set(hidden_texts(settings)) - _OF_STANDARDS:
         texts.know(text)

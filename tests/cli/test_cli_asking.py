@@ -82,6 +82,25 @@ async def test_a_proxy_that_refuses_for_another_reason_is_told_with_its_status()
         assert await why_not(port) == f"the proxy at 127.0.0.1:{port} refuses to tell (421)"
 
 
+@pytest.mark.parametrize("upstreams", [None, 5, "text", [1], [{}], {"a": 1}])
+async def test_another_program_that_tells_of_upstreams_is_none_of_ours(
+    home: Home, upstreams: object
+) -> None:
+    content = json.dumps({"upstreams": upstreams}).encode()
+    async with answering(json_response("200 OK", content)) as stranger:
+        port = stranger.origin.rpartition(":")[2]
+        home.configure(f"listen: {{port: {port}}}\n{UPSTREAMS}")
+        ended = await home.run("status", KEY="k")
+    assert ended.code == 0
+    assert "something other than sidekey answers at" in ended.err
+
+
+@pytest.mark.parametrize("host", ["my..host", "a" * 64 + ".example", "my host"])
+async def test_where_the_host_is_no_name_no_proxy_answers(host: str) -> None:
+    with pytest.raises(NoAnswer, match="no proxy answers"):
+        ask(Listen(host=host, port=9), "/_sidekey/status", "upstreams")
+
+
 async def test_where_nobody_listens_no_proxy_answers() -> None:
     port = free_port()
     assert await why_not(port) == f"no proxy answers at 127.0.0.1:{port}"

@@ -60,9 +60,15 @@ async def test_a_refused_credential_is_told_as_what_a_running_proxy_answers(home
     async with token_server(locked=True) as server:
         home.configure(f"upstreams:\n  {server.upstreams('r')}\n")
         await home.run("token", "r")
-        asked = server.asked
-        told = await home.run("explain", "GET", "/r/a")
-        assert server.asked == asked == 1
+        alone = await home.run("explain", "GET", "/r/a")
+        async with home.serving() as proxy:
+            home.environ["SIDEKEY_PORT"] = (await proxy.address()).rpartition(":")[2]
+            fresh = await home.run("explain", "GET", "/r/a")
+            await home.shell(f"curl -s {await proxy.address()}/r/a")
+            told = await home.run("explain", "GET", "/r/a")
+        assert server.asked == 2
+    for sent in (alone, fresh):  # a proxy that was not refused itself asks once
+        assert (sent.code, "a request asks once more" in sent.out) == (0, True)
     assert told.code == 1
     assert "NO  credential: the token endpoint" in told.out
     assert "would be refused: 502 grant-rejected" in told.out

@@ -246,6 +246,15 @@ async def test_presets_at_a_narrow_terminal_are_folded_and_complete(home: Home) 
     assert len(narrow.splitlines()) > len(piped.out.splitlines())
 
 
+def test_an_upstream_whose_user_is_blank_keeps_its_line() -> None:
+    rows = [
+        {"upstream": "first", "state": "ready", "user": ""},
+        {"upstream": "second", "state": "ready", "user": "@somebody with a long name indeed"},
+    ]
+    with terminal(40) as stream:
+        assert "first" in status_text(rows, stream)
+
+
 async def test_a_table_does_no_harm_where_stdout_is_closed(home: Home) -> None:
     ended = await home.shell(f"{sys.executable} -m proxy presets >&-")
     assert (ended.code, ended.err) == (0, "")

@@ -195,7 +195,7 @@ async def test_why_nobody_answers_is_told_with_the_url_as_it_stands_above(home: 
     home.configure(f"upstreams:\n  r: {{base_url: '{origin}', provider: {provider}}}\n")
     ended = await home.run("trace", "r", API_KEY=canary("key"))
     asked, why = ended.out.splitlines()[0], ended.out.splitlines()[-1]
-    shown = origin + path.format("***(40)")
+    shown = origin + path.format("***")
     assert f"POST {shown}?api_key=***" in asked
     assert why == f"   ! {shown}: no connection (Connection refused)"
     assert not holds_canary(ended.said)
@@ -289,3 +289,23 @@ async def test_refusals_of_traces_count_as_any_others(home: Home) -> None:
     assert [one.code for one in ended] == [1, 1, 1, 1]
     assert server.calls["refused"] == 3
     assert "3 attempts within an hour" in ended[3].err
+
+
+async def test_a_secret_that_a_file_brings_into_a_url_is_not_shown(home: Home) -> None:
+    secret = home.work / "secret"
+    secret.write_text("canary-short")
+    secret.chmod(0o600)
+    home.configure(
+        "upstreams:\n"
+        "  b:\n"
+        "    base_url: https://a.example\n"
+        "    provider:\n"
+        "      type: oauth2_client_credentials\n"
+        "      token_url: 'http://127.0.0.1:9/${file:secret}/t?x=${file:secret}'\n"
+        "      client_id: me\n"
+        "      client_secret: ${CLIENT_SECRET}\n"
+    )
+    ended = await home.run("trace", "b", CLIENT_SECRET="canary-client-secret")
+    assert ended.code == 1
+    assert "POST http://127.0.0.1:9/" in ended.out
+    assert not holds_canary(ended.said)

@@ -177,6 +177,28 @@ def test_a_slip_does_not_hide_that_the_upstreams_name_is_none(issues):
     assert "(did you mean 'api_password'?)" in slip
 
 
+def test_a_key_that_is_called_as_pydantic_calls_keys_is_unknown(issues):
+    assert issues("'[key]': 1\nupstreams: {}\n")[0].endswith("<key>: unknown key")
+
+
+def test_an_upstream_that_is_called_as_a_key_is_told_what_is_wrong_in_it(issues):
+    whole = "{base_url: '%s', provider: {type: api_key, keys: '${KEY}'}}"
+    text = (
+        "upstreams:\n"
+        f"  limits: {whole % 'https://a.example'}\n"
+        f"  cookies: {whole % 'ftp://a.example'}\n"
+        "  inject:\n"
+    )
+    said = "\n".join(issues(text, ENVIRON))
+    assert "upstreams.cookies.base_url" in said
+    assert "upstreams.limits" not in said
+
+
+def test_a_key_is_not_sent_to_where_it_stands_already(said):
+    text = f"{BASE}\nprovider: {{type: api_key}}\nallow: [{{methods: [GET], provider: x}}]"
+    assert said(text) == ["provider.keys: is required", "allow[0].provider: unknown key"]
+
+
 def test_a_misspelt_section_is_not_missing_too(issues):
     assert issues("upstream: {}\n") == [
         "sidekey.yaml:1:1: upstream: unknown key (did you mean 'upstreams'?)"

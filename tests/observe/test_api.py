@@ -296,6 +296,21 @@ async def test_a_curl_line_names_the_variable_that_a_phantom_key_stands_in(tmp_p
     assert overview["upstreams"][0]["curl"].startswith('curl -i -H "Authorization: Bearer $WHO" ')
 
 
+async def test_a_curl_line_is_the_same_to_a_shell_whatever_the_field_is_called(
+    tmp_path: Path,
+) -> None:
+    who = "clients: {header: {name: 'X-$HOME`echo`', value: '${WHO}'}}"
+    text, beginning = keyed("http://127.0.0.1:9"), f"{BEGINNING}{who}\n"
+    shown = f"X-$HOME`echo`: {PHANTOM}"
+    async with sidekey(tmp_path, text, environ={"WHO": PHANTOM}, beginning=beginning) as proxy:
+        overview = await told(proxy, "overview", shown)
+    line = overview["upstreams"][0]["curl"].replace("curl", "printf '%s\\n'", 1)
+    shell = await asyncio.create_subprocess_exec(
+        "sh", "-c", line, env={"WHO": PHANTOM, "HOME": "/"}, stdout=asyncio.subprocess.PIPE
+    )
+    assert shown in (await shell.communicate())[0].decode().splitlines()
+
+
 async def test_a_phantom_key_opens_the_api_and_is_not_shown(tmp_path: Path) -> None:
     async with proxying(tmp_path, beginning=GUARDED) as (upstream, proxy):
         await ask(proxy, f"GET /r/a?note={PHANTOM}", SHOWN)

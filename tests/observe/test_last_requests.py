@@ -19,7 +19,7 @@ from signing_in import HTML, Site, text
 
 from proxy.config import load
 from proxy.errors import GrantRejected
-from proxy.events import ConfigReloaded, RequestForwarded
+from proxy.events import ConfigReloaded, RequestAborted, RequestForwarded
 from proxy.observe.last_requests import LastRequests
 from proxy.observe.sharing import Board, Sharing
 from proxy.observe.trail import Trail
@@ -80,6 +80,23 @@ async def test_an_upstream_that_is_down_is_told(tmp_path: Path) -> None:
         row = await status(proxy)
     assert (row["state"], row["problem"]) == ("ready", "upstream-unreachable")
     assert row["fix"] == "see whether base_url of upstreams.r is right and the server up"
+
+
+@pytest.mark.parametrize("origin", [None, DOWN], ids=["rejected", "down"])
+async def test_a_request_that_never_gets_there_hides_nothing(
+    tmp_path: Path, origin: str | None
+) -> None:
+    deny = "deny: [{methods: [DELETE]}]"
+    async with (
+        answering(REJECTION) as upstream,
+        sidekey(tmp_path, keyed(origin or upstream.origin, more=deny)) as proxy,
+    ):
+        await ask(proxy, "GET /r/a")
+        before = await status(proxy)
+        assert (await ask(proxy, "DELETE /r/a", "Content-Length: 0")).status == 403
+        proxy.running.observe(RequestAborted("2", "r", "GET", "/r/a", "the client left", 0.0))
+        assert await status(proxy) == before
+        assert "error" in before
 
 
 async def test_status_and_the_dashboard_tell_the_same(tmp_path: Path) -> None:
