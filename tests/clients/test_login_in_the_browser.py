@@ -233,6 +233,18 @@ async def test_it_works_without_scripts(at: Desk) -> None:
     await page.get_by_text("Signed in as @bob").wait_for()
 
 
+async def cancelled_and_done_again(page: Any, at: Desk) -> None:
+    """Go through every form of a sign-in, to its end."""
+    await page.get_by_role("button", name="Continue to").click()
+    await page.wait_for_selector("#accept")
+    await page.goto(at.login)
+    await page.get_by_role("button", name="Cancel").click()
+    await page.get_by_text("it was cancelled").wait_for()
+    await page.get_by_role("button", name="Continue to").click()
+    await page.click("#accept")
+    await page.get_by_text("Signed in as @bob").wait_for()
+
+
 async def test_where_clients_are_asked_for_a_key_the_page_asks_too(tmp_path: Path) -> None:
     async with desk(tmp_path, f"{BEGINNING}clients: {{keys: {PHANTOM}}}\n") as at:
         page = await at.window()
@@ -242,14 +254,7 @@ async def test_where_clients_are_asked_for_a_key_the_page_asks_too(tmp_path: Pat
         await page.get_by_text("This key is not accepted.").wait_for()
         await page.get_by_label("Client key").fill(PHANTOM)
         await page.get_by_role("button", name="Show the page").click()
-        await page.get_by_role("button", name="Continue to").click()
-        await page.wait_for_selector("#accept")
-        await page.goto(at.login)
-        await page.get_by_role("button", name="Cancel").click()
-        await page.get_by_text("it was cancelled").wait_for()
-        await page.get_by_role("button", name="Continue to").click()
-        await page.click("#accept")
-        await page.get_by_text("Signed in as @bob").wait_for()
+        await cancelled_and_done_again(page, at)
         assert not holds_canary(page.url)
         assert not holds_canary(await page.content())
         assert at.complaints == []
@@ -276,14 +281,7 @@ async def test_where_clients_share_a_header_the_page_asks_for_its_value(tmp_path
         assert (await axe.run(page)).response["violations"] == []
         await field.fill(SHARED)
         await show.click()
-        await page.get_by_role("button", name="Continue to").click()
-        await page.wait_for_selector("#accept")
-        await page.goto(at.login)
-        await page.get_by_role("button", name="Cancel").click()
-        await page.get_by_text("it was cancelled").wait_for()
-        await page.get_by_role("button", name="Continue to").click()
-        await page.click("#accept")
-        await page.get_by_text("Signed in as @bob").wait_for()
+        await cancelled_and_done_again(page, at)
         assert not holds_canary(await page.content())
         assert not [url for url in asked if holds_canary(url)]
         [complaint] = at.complaints  # Chromium tells of every refusal

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 from gateway_samples import keyed
 from lane_fixtures import GOOD, JSON, Count, request, serving, warm
-from proxying import BEGINNING, sidekey
-from raw_client import message, raw_client
-from raw_upstream import OK, Conversation, RawRequest, answering, conversing, response
+from proxying import BEGINNING, Sidekey, sidekey
+from raw_client import RawClient, message, raw_client
+from raw_upstream import OK, Conversation, RawRequest, RawUpstream, answering, conversing, response
 from token_server import token_server
 
 from proxy.config import load
 from proxy.events import RequestAborted, RequestForwarded
 from proxy.gateway import accepted, fast_lane, pool
 
+SHOWN = "Sidekey-Client: shared-by-the-clients"
 LARGE = response("200 OK", b"z" * 3_000_000, JSON)
 
 
@@ -396,22 +399,30 @@ async def test_nothing_that_was_accepted_outlives_a_reload(tmp_path: Path) -> No
                 assert (await client.answer()).status == 200
 
 
+@asynccontextmanager
+async def asking_for_a_header(
+    folder: Path,
+) -> AsyncIterator[tuple[RawUpstream, Sidekey, RawClient]]:
+    """Serve `r` to those who send the field `SHOWN`."""
+    beginning = f"{BEGINNING}clients: {{header: {{value: shared-by-the-clients}}}}\n"
+    async with (
+        answering(GOOD) as upstream,
+        sidekey(folder, keyed(upstream.origin), beginning=beginning, is_fast=True) as proxy,
+        raw_client(proxy.place) as client,
+    ):
+        yield upstream, proxy, client
+
+
 async def test_a_stranger_leaves_nothing_in_what_the_fast_lane_knows(
     tmp_path: Path, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At so many entries all are forgotten: a stranger could have it forget at will."""
     monkeypatch.setattr(accepted, "ENTRIES", 4)
-    shown = "Sidekey-Client: shared-by-the-clients"
-    beginning = f"{BEGINNING}clients: {{header: {{value: shared-by-the-clients}}}}\n"
-    async with (
-        answering(GOOD) as upstream,
-        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning, is_fast=True) as proxy,
-        raw_client(proxy.place) as client,
-    ):
+    async with asking_for_a_header(tmp_path) as (_, proxy, client):
         for number in range(12):
             await client.send(request(proxy, "GET /r/a", f"X-Any: {number}"))
             assert (await client.answer()).status == 412
-            await client.send(request(proxy, "GET /r/a", shown))
+            await client.send(request(proxy, "GET /r/a", SHOWN))
             assert (await client.answer()).status == 200
         assert count.finished == 11
 
@@ -419,15 +430,9 @@ async def test_a_stranger_leaves_nothing_in_what_the_fast_lane_knows(
 async def test_the_lane_of_who_shows_the_shared_header_is_closed_to_others(
     tmp_path: Path, count: Count
 ) -> None:
-    shown = "Sidekey-Client: shared-by-the-clients"
-    beginning = f"{BEGINNING}clients: {{header: {{value: shared-by-the-clients}}}}\n"
-    async with (
-        answering(GOOD) as upstream,
-        sidekey(tmp_path, keyed(upstream.origin), beginning=beginning, is_fast=True) as proxy,
-        raw_client(proxy.place) as client,
-    ):
+    async with asking_for_a_header(tmp_path) as (upstream, proxy, client):
         for _ in range(3):
-            for fields, status in (((), 412), ((shown,), 200)):
+            for fields, status in (((), 412), ((SHOWN,), 200)):
                 await client.send(request(proxy, "GET /r/a", *fields))
                 assert (await client.answer()).status == status
         assert count.finished > 0
