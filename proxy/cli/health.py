@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from proxy.cli.local import NoAnswer, ask, stranger
+from proxy.cli.local import NoAnswer, another_program, ask
 from proxy.cli.options import ConfigOption, load_listen
 from proxy.cli.output import FAILED, say
 
@@ -22,7 +22,7 @@ def command(config: ConfigOption = None) -> None:
     listen = load_listen(config)
     try:
         if ask(listen, "/_sidekey/healthz", "status") != "ok":
-            raise NoAnswer(stranger(listen))
+            raise NoAnswer(another_program(listen))
     except NoAnswer as why:
         say(f"sidekey: {why}")
         raise typer.Exit(FAILED) from None

@@ -47,11 +47,11 @@ def ask(listen: Listen, path: str, member: str, *, clients: Clients | None = Non
     except (OSError, UnicodeError, http.client.InvalidURL):  # or a host that is no host name
         raise NoAnswer(f"no proxy answers at {address(listen)}") from None
     except http.client.HTTPException:
-        raise NoAnswer(stranger(listen)) from None
+        raise NoAnswer(another_program(listen)) from None
     if ERROR_FIELD in response.headers:
         raise NoAnswer(_refusal(listen, clients, response.status))
     if response.status != 200 or member not in members:
-        raise NoAnswer(stranger(listen))
+        raise NoAnswer(another_program(listen))
     return members[member]
 
 
@@ -60,7 +60,7 @@ def address(listen: Listen) -> str:
     return str(listen.unix_socket or f"{listen.host}:{listen.port}")
 
 
-def stranger(listen: Listen) -> str:
+def another_program(listen: Listen) -> str:
     """Return what to say of an answer that no proxy gives."""
     return f"something other than sidekey answers at {address(listen)}"
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from proxy.cli.credentials import sources_of
-from proxy.cli.local import NoAnswer, address, ask, stranger
+from proxy.cli.local import NoAnswer, address, another_program, ask
 from proxy.cli.options import ConfigOption, load_config
 from proxy.cli.output import FAILED, LOGIN_NEEDED, say
 from proxy.cli.status_text import status_text
@@ -58,7 +58,7 @@ def asked(settings: Settings) -> list[dict[str, Any]]:
     listen = settings.listen
     upstreams = ask(listen, "/_sidekey/status", "upstreams", clients=settings.clients)
     if not isinstance(upstreams, list) or not all(map(_is_told, upstreams)):
-        raise NoAnswer(stranger(listen))
+        raise NoAnswer(another_program(listen))
     if {upstream["upstream"] for upstream in upstreams} != set(settings.upstreams):
         raise NoAnswer(f"the proxy at {address(listen)} serves another configuration")
     return list(upstreams)
